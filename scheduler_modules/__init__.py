@@ -1,0 +1,1 @@
+"""The orchestrator: a durable queue of projects, each run in a tmux session of its own."""

@@ -1,0 +1,1 @@
+"""The subcommands, one group of verbs a module."""
