@@ -189,6 +189,29 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """When the last process of the run was seen gone; until then the project is not run again."""
 
 
+class FactName(enum.StrEnum):
+    """What `event_log.name` may say."""
+
+    PROJECT_QUEUED = "project_queued"
+    PROJECT_STARTED = "project_started"
+    PROJECT_RUNNING = "project_running"
+    PROJECT_REPORTED = "project_reported"
+    PROJECT_VERIFYING = "project_verifying"
+    PROJECT_COMPLETED = "project_completed"
+    PROJECT_FAILED = "project_failed"
+    PROJECT_REQUEUED = "project_requeued"
+    PROJECT_DEFERRED = "project_deferred"
+    PROJECT_RESET = "project_reset"
+    PROJECT_RECOVERED = "project_recovered"
+    PROJECT_REMOVED = "project_removed"
+    PROJECT_CHANGED = "project_changed"
+    RUN_RELAUNCHED = "run_relaunched"
+    RUN_ADOPTED = "run_adopted"
+    RUN_CLEANED = "run_cleaned"
+    TASK_ADDED = "task_added"
+    TASK_REMOVED = "task_removed"
+
+
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened: a row of `event_log`, written with the change it tells."""
 

@@ -1,0 +1,89 @@
+"""Guarded changes of one project or run, each inside its caller's transaction."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from scheduler_modules import queue_rules
+from scheduler_modules.errors import InvalidInput, NotPossible, ProjectNotFound, StaleToken
+from scheduler_modules.model import (
+    FactName,
+    Outcome,
+    Project,
+    ProjectState,
+    Run,
+    RunPhase,
+)
+from scheduler_modules.ports import Clock, QueueStore
+
+logger = logging.getLogger(__name__)
+
+
+class QueueMoves:
+    """The steps that `QueueManager` and `RunLedger` build their transactions from."""
+
+    def __init__(self, store: QueueStore, clock: Clock) -> None:
+        self.store = store
+        self.clock = clock
+
+    def get(self, project_id: int) -> Project:
+        """Return the project.
+
+        Raises:
+            ProjectNotFound: no row has that id.
+        """
+        project = self.store.project(project_id)
+        if project is None:
+            raise ProjectNotFound(project_id)
+        return project
+
+    def open_run_of(self, project_id: int) -> Run | None:
+        """Return the run that holds the project now; None if none does."""
+        runs = self.store.runs_of(project_id)
+        return runs[-1] if runs and runs[-1].ended_at is None else None
+
+    def move(self, before: Project, after: Project) -> None:
+        queue_rules.check_move(before, ProjectState(after.status))
+        self.save(before, after)
+
+    def save(self, before: Project, after: Project) -> None:
+        if not self.store.save_project(before, after):
+            raise NotPossible(f"project {before.id} changed meanwhile; nothing was done")
+
+    def write(self, run: Run) -> None:
+        if not self.store.save_run(run):
+            raise StaleToken(run.project_id)
+
+    def end(self, run: Run, outcome: Outcome, reason: str | None, exit_code: int | None) -> None:
+        self.write(
+            msgspec.structs.replace(
+                run,
+                phase=RunPhase.ENDED,
+                outcome=outcome,
+                reason=reason,
+                exit_code=run.exit_code if exit_code is None else exit_code,
+                ended_at=self.clock.now(),
+            )
+        )
+
+    def tell(self, name: FactName, project_id: int, run: Run | None = None, **detail: Any) -> None:
+        detail = {key: value for key, value in detail.items() if value is not None}
+        self.store.add_fact(
+            name, self.clock.now(), project_id, None if run is None else run.id, detail
+        )
+        logger.info(name.value, extra={"project_id": project_id, **detail})
+
+    def refuse_circle(self, spec_key: str, after_keys: Sequence[str]) -> None:
+        if not after_keys:
+            return
+        waiting: set[str] = set()
+        ahead = [spec_key]
+        while ahead:
+            fresh = set(self.store.dependents(ahead.pop())) - waiting
+            waiting |= fresh
+            ahead.extend(fresh)
+        culprit = queue_rules.find_cycle(spec_key, after_keys, waiting)
+        if culprit is not None:
+            raise InvalidInput(f"after: {culprit} waits for {spec_key}, so neither would ever run")
