@@ -1,0 +1,114 @@
+"""Puts adapters behind ports: the only file that names them, each imported when first asked for.
+
+Everyday verbs use `open_queue` directly; the daemon's container is built from the same functions.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scheduler_modules.config import SchedulerConfig
+from scheduler_modules.errors import ConfigError
+
+if TYPE_CHECKING:
+    from scheduler_modules.ports import (
+        Clock,
+        Locks,
+        Processes,
+        QueueStore,
+        RunFiles,
+        Tmux,
+    )
+    from scheduler_modules.queue_manager import QueueManager
+    from scheduler_modules.queue_moves import QueueMoves
+    from scheduler_modules.run_ledger import RunLedger
+
+_SQLITE = "sqlite:///"
+
+
+def open_clock() -> "Clock":
+    """Return the machine's clock."""
+    from scheduler_modules.adapters.clock import SystemClock
+
+    return SystemClock()
+
+
+def open_store(config: SchedulerConfig) -> "QueueStore":
+    """Open the queue's database, making or migrating it first where needed.
+
+    Raises:
+        DatabaseUnavailable: it cannot be opened or is not ours; it was left as it is.
+    """
+    from scheduler_modules.adapters.store_sqlite import open_sqlite_store
+
+    return open_sqlite_store(database_path(config))
+
+
+def database_path(config: SchedulerConfig) -> Path:
+    """Return the SQLite file that `scheduler_db_url` names."""
+    url = config.scheduler_db_url
+    if not url.startswith(_SQLITE):
+        raise ConfigError("SCHEDULER_DB_URL", url.split(":", 1)[0] + ":...", "sqlite:///PATH")
+    return Path(url.removeprefix(_SQLITE))
+
+
+def open_tmux(config: SchedulerConfig) -> "Tmux":
+    """Return the tmux server that `tmux_socket` names; nothing is started by this."""
+    from scheduler_modules.adapters.tmux import open_tmux as open_server
+
+    return open_server(config)
+
+
+def open_processes() -> "Processes":
+    """Return this machine's processes."""
+    from scheduler_modules.adapters.process import LinuxProcesses
+
+    return LinuxProcesses()
+
+
+def open_run_files(config: SchedulerConfig) -> "RunFiles":
+    """Return what runners and windows leave below `home`."""
+    from scheduler_modules.adapters.run_files import DiskRunFiles
+
+    return DiskRunFiles(config.runs_dir, config.logs_dir, config.log_cap_bytes)
+
+
+def open_locks(config: SchedulerConfig, clock: "Clock") -> "Locks":
+    """Return the locks below `home`."""
+    from scheduler_modules.adapters.lock import FileLocks
+
+    return FileLocks(config.locks_dir, clock)
+
+
+def host_name(config: SchedulerConfig) -> str:
+    """Return the name runs of this machine are recorded under."""
+    import socket
+
+    return config.host_name or socket.gethostname()
+
+
+def make_moves(store: "QueueStore", clock: "Clock") -> "QueueMoves":
+    """Return the guarded steps that queue and ledger are built from."""
+    from scheduler_modules.queue_moves import QueueMoves
+
+    return QueueMoves(store, clock)
+
+
+def make_queue(moves: "QueueMoves", config: SchedulerConfig) -> "QueueManager":
+    """Return the queue over an opened store."""
+    from scheduler_modules.queue_manager import QueueManager
+
+    return QueueManager(
+        moves, host=host_name(config), max_concurrent=config.max_concurrent_projects
+    )
+
+
+def make_ledger(moves: "QueueMoves", config: SchedulerConfig) -> "RunLedger":
+    """Return the ledger of runs over an opened store."""
+    from scheduler_modules.run_ledger import RunLedger
+
+    return RunLedger(moves, retry_delay_sec=config.retry_delay_sec)
+
+
+def open_queue(config: SchedulerConfig) -> "QueueManager":
+    """Open the database and return the queue: the light way, for verbs that end at once."""
+    return make_queue(make_moves(open_store(config), open_clock()), config)
