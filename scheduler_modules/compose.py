@@ -10,6 +10,7 @@ from scheduler_modules.config import SchedulerConfig
 from scheduler_modules.errors import ConfigError
 
 if TYPE_CHECKING:
+    from scheduler_modules.adapters.wakeup import SignalWakeup
     from scheduler_modules.ports import (
         Clock,
         Locks,
@@ -112,3 +113,10 @@ def make_ledger(moves: "QueueMoves", config: SchedulerConfig) -> "RunLedger":
 def open_queue(config: SchedulerConfig) -> "QueueManager":
     """Open the database and return the queue: the light way, for verbs that end at once."""
     return make_queue(make_moves(open_store(config), open_clock()), config)
+
+
+def open_wakeup() -> "SignalWakeup":
+    """Return what the daemon waits on; a context manager that owns the signal handlers."""
+    from scheduler_modules.adapters.wakeup import SignalWakeup
+
+    return SignalWakeup()

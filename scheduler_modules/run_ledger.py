@@ -95,19 +95,20 @@ class RunLedger:
         *,
         exit_code: int | None = None,
         retries: int = 0,
-    ) -> Project:
+    ) -> Project | None:
         """Record how a run ended: the project is completed, queued for a retry, or failed.
 
-        `retries`: how many automatic retries its spec allows in all.
+        `retries`: how many automatic retries its spec allows in all. Where another program has
+        moved or removed the row meanwhile, only the run is ended and None returned.
 
         Raises:
             StaleToken: the run had ended already.
         """
         with self._store.transaction():
             self._moves.end(run, outcome, reason, exit_code)
-            before = self._moves.get(run.project_id)
-            if before.state is not ProjectState.PROCESSING:
-                return before
+            before = self._store.project(run.project_id)
+            if before is None or before.state is not ProjectState.PROCESSING:
+                return None
             after = queue_rules.after_run(
                 before,
                 outcome,

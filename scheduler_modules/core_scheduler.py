@@ -1,0 +1,173 @@
+"""The daemon: duties, an ordered tuple of steps, `tick` and `run`."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from scheduler_modules.duty_keeper import LAUNCH, DutyKeeper
+from scheduler_modules.errors import SchedulerError, StaleToken
+from scheduler_modules.model import Outcome, Project, ProjectState, Run, RunPhase, TmuxSnapshot
+from scheduler_modules.notification_manager import NotificationManager
+from scheduler_modules.ports import Clock, Tmux, Wakeup
+from scheduler_modules.project_launcher import ProjectLauncher
+from scheduler_modules.queue_manager import QueueManager
+from scheduler_modules.run_cleaner import RunCleaner
+from scheduler_modules.run_ledger import RunLedger
+from scheduler_modules.run_settler import RunSettler
+from scheduler_modules.session_monitor import SessionMonitor
+
+logger = logging.getLogger(__name__)
+
+SWEEP_SEC = 60
+HEARTBEAT_SEC = 30
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a daemon does at each tick (or every so many seconds) while it holds the duty."""
+
+    duty: str
+    name: str
+    act: Callable[[], object]
+    every_sec: float = 0
+
+
+class CoreScheduler:
+    """Every step may fail on its own; the next tick tries again. Safe to kill anywhere."""
+
+    def __init__(
+        self,
+        queue: QueueManager,
+        ledger: RunLedger,
+        launcher: ProjectLauncher,
+        settler: RunSettler,
+        cleaner: RunCleaner,
+        monitor: SessionMonitor,
+        notifier: NotificationManager,
+        tmux: Tmux,
+        clock: Clock,
+        wakeup: Wakeup,
+        duty_keeper: DutyKeeper,
+        *,
+        host: str,
+        daemon_id: str,
+        tick_sec: float,
+        monitor_sec: float,
+    ) -> None:
+        self._queue = queue
+        self._store = queue.store
+        self._ledger = ledger
+        self._launcher = launcher
+        self._settler = settler
+        self._cleaner = cleaner
+        self._tmux = tmux
+        self._clock = clock
+        self._wakeup = wakeup
+        self._duty_keeper = duty_keeper
+        self._host = host
+        self._daemon_id = daemon_id
+        self._tick_sec = tick_sec
+        self._last_heartbeat = clock.since_boot_sec()
+        self._last_done: dict[str, float] = {}
+        self._troubles: dict[str, str] = {}
+        self._steps = (
+            Step(duty=LAUNCH, name="signal_files", act=notifier.process_signal_files),
+            Step(duty=LAUNCH, name="runs", act=self._follow_runs),
+            Step(
+                duty=LAUNCH, name="phantoms", act=monitor.reset_phantoms, every_sec=monitor_sec
+            ),
+            Step(duty=LAUNCH, name="launches", act=self._fill_slots),
+            Step(duty=LAUNCH, name="kept_sessions", act=self._sweep_kept, every_sec=SWEEP_SEC),
+        )
+
+    def run(self) -> str:
+        """Tick until it must end; return why: `stop`, `reload`, or `evicted` (lock lost)."""
+        while True:
+            if not self._keep_lock():
+                return "evicted"
+            self.tick()
+            reasons = self._wakeup.wait(self._tick_sec)
+            for reason in ("stop", "reload"):
+                if reason in reasons:
+                    return reason
+
+    def tick(self) -> None:
+        """Do once, in order, every step that is due and whose duty is held."""
+        held = self._duty_keeper.refresh()
+        now = self._clock.since_boot_sec()
+        for step in self._steps:
+            if step.duty not in held or not self._is_due(step, now):
+                continue
+            self._last_done[step.name] = now
+            self._guard(step.name, step.act)
+
+    def _keep_lock(self) -> bool:
+        now = self._clock.since_boot_sec()
+        if now - self._last_heartbeat < HEARTBEAT_SEC:
+            return True
+        self._last_heartbeat = now
+        return self._duty_keeper.heartbeat()
+
+    def _is_due(self, step: Step, now: float) -> bool:
+        last = self._last_done.get(step.name)
+        return last is None or now - last >= step.every_sec
+
+    def _guard(self, name: str, act: Callable[[], object]) -> bool:
+        """Do it; a failure is logged (one that repeats itself, once) and never passed on."""
+        try:
+            act()
+        except SchedulerError as error:
+            if self._troubles.get(name) != str(error):
+                self._troubles[name] = str(error)
+                logger.warning("step_failed", extra={"step": name, "error": str(error)})
+            return False
+        except Exception:
+            if self._troubles.get(name) != "bug":
+                self._troubles[name] = "bug"
+                logger.exception("step_crashed", extra={"step": name})
+            return False
+        if self._troubles.pop(name, None) is not None:
+            logger.info("step_healed", extra={"step": name})
+        return True
+
+    def _follow_runs(self) -> None:
+        """Move every run of this host as far as one look at tmux allows."""
+        runs = self._store.open_runs(self._host)
+        if runs or self._store.uncleaned_runs(self._host):
+            snapshot = self._tmux.snapshot()
+            for run in runs:
+                self._guard(f"run {run.token[:8]}", partial(self._follow, run, snapshot))
+            for run in self._store.uncleaned_runs(self._host):
+                self._guard(f"end {run.token[:8]}", partial(self._cleaner.clean, run, snapshot))
+
+    def _follow(self, run: Run, snapshot: TmuxSnapshot) -> None:
+        project = self._store.project(run.project_id)
+        try:
+            if project is None or project.state is not ProjectState.PROCESSING:
+                self._let_go(run, project)
+            elif run.phase is RunPhase.STARTING:
+                self._launcher.resume(project, run, snapshot)
+            else:
+                self._settler.settle(project, run, snapshot)
+        except StaleToken:
+            # Somebody ended the run between our reading and our writing: that stands.
+            logger.info("run_already_over", extra={"project_id": run.project_id})
+
+    def _let_go(self, run: Run, project: Project | None) -> None:
+        became = "removed" if project is None else project.status
+        self._ledger.end_run(run, Outcome.RESET, f"another program set the project to {became}")
+
+    def _fill_slots(self) -> None:
+        """Launch projects while there are slots; nothing is claimed while tmux is silent."""
+        if self._queue.peek() is None or self._queue.free_slots() == 0:
+            return
+        self._tmux.snapshot()
+        while (claim := self._queue.claim_next(self._daemon_id)) is not None:
+            try:
+                self._launcher.launch(claim.project, claim.run)
+            except StaleToken:
+                logger.info("run_already_over", extra={"project_id": claim.project.id})
+
+    def _sweep_kept(self) -> None:
+        self._cleaner.sweep_kept(self._tmux.snapshot())

@@ -1,0 +1,89 @@
+"""Which duties this daemon holds: one lock each, and the old programs' locks beside them."""
+
+import logging
+from collections.abc import Collection
+
+from scheduler_modules.ports import Lock, Locks
+
+logger = logging.getLogger(__name__)
+
+LAUNCH, CHECKIN, NOTIFY = "launch", "checkin", "notify"
+DUTIES = (LAUNCH, CHECKIN, NOTIFY)
+DEFAULT_MODE, QUEUE_MODE, CHECKIN_MODE = "default", "queue", "checkin"
+DUTIES_OF_MODE = {
+    DEFAULT_MODE: frozenset(DUTIES),
+    QUEUE_MODE: frozenset({LAUNCH, NOTIFY}),
+    CHECKIN_MODE: frozenset({CHECKIN}),
+}
+_OLD_MODE_OF_DUTY = {LAUNCH: QUEUE_MODE, CHECKIN: CHECKIN_MODE}
+
+
+class DutyKeeper:
+    """Takes each wanted duty when it is free and says once where it is not.
+
+    An old daemon doing the same work holds the mode lock of that work, or the plain one. So a
+    duty also needs the first for ourselves and the second unheld by others.
+    """
+
+    def __init__(self, locks: Locks, mode: str, duties: Collection[str]) -> None:
+        self._locks = locks
+        self._mode = mode
+        self._wanted = [duty for duty in DUTIES if duty in duties]
+        self._refused: set[str] = set()
+
+    @property
+    def duties(self) -> tuple[str, ...]:
+        """The duties this daemon is here for, held or not."""
+        return tuple(self._wanted)
+
+    def refresh(self) -> frozenset[str]:
+        """Return the duties held now, having taken over what has become free."""
+        return frozenset(duty for duty in self._wanted if self._hold(duty))
+
+    def heartbeat(self) -> bool:
+        """Say that we live; False: our mode's lock was taken from us, so we must go.
+
+        A duty whose lock was taken (somebody deleted its file) is given up; the next `refresh` sees
+        who has it.
+        """
+        for duty in self._wanted:
+            for lock in self._needed(duty):
+                if lock.is_held and not lock.heartbeat():
+                    logger.error("duty_lost", extra={"duty": duty, "holder": lock.holder()})
+                    lock.release()
+        return self._locks.mode(self._mode).heartbeat()
+
+    def release(self) -> None:
+        """Give every duty up."""
+        for duty in self._wanted:
+            for lock in self._needed(duty):
+                lock.release()
+
+    def _hold(self, duty: str) -> bool:
+        culprit = self._first_refusing(duty)
+        if culprit is None:
+            if duty in self._refused:
+                self._refused.discard(duty)
+                logger.info("duty_taken_over", extra={"duty": duty})
+            return True
+        if duty not in self._refused:
+            self._refused.add(duty)
+            logger.warning("duty_held_elsewhere", extra={"duty": duty, "holder": culprit})
+        return False
+
+    def _first_refusing(self, duty: str) -> str | None:
+        if self._mode != DEFAULT_MODE and duty in _OLD_MODE_OF_DUTY:
+            plain = self._locks.mode(DEFAULT_MODE)
+            if not plain.is_free():
+                return plain.holder()
+        for lock in self._needed(duty):
+            if not lock.try_acquire():
+                return lock.holder()
+        return None
+
+    def _needed(self, duty: str) -> list[Lock]:
+        needed = [self._locks.duty(duty)]
+        old_mode = _OLD_MODE_OF_DUTY.get(duty)
+        if old_mode is not None and old_mode != self._mode:
+            needed.append(self._locks.mode(old_mode))
+        return needed

@@ -1,0 +1,86 @@
+"""Clears up after runs: ends what is left of them and removes sessions nobody needs to see."""
+
+import logging
+from collections.abc import Callable, Collection
+
+from scheduler_modules.model import Outcome, Run, TmuxSnapshot
+from scheduler_modules.ports import Clock, QueueStore, RunFiles, Tmux
+from scheduler_modules.run_ledger import RunLedger
+
+logger = logging.getLogger(__name__)
+
+KEEP_NONE, KEEP_FAILED, KEEP_ALL = "none", "failed", "all"
+KEPT_OUTCOMES = {
+    KEEP_NONE: frozenset[Outcome](),
+    KEEP_FAILED: frozenset({Outcome.FAILED, Outcome.TIMED_OUT}),
+    KEEP_ALL: frozenset(Outcome),
+}
+
+EndStep = Callable[[str, Collection[int]], bool]
+"""Do what is due to end a run's processes, given its living panes' pids; True: none is left."""
+
+
+class RunCleaner:
+    """Touches only sessions that carry the token of a run in our own database."""
+
+    def __init__(
+        self,
+        ledger: RunLedger,
+        store: QueueStore,
+        tmux: Tmux,
+        files: RunFiles,
+        end_step: EndStep,
+        clock: Clock,
+        *,
+        keep: str,
+        keep_hours: float,
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._tmux = tmux
+        self._files = files
+        self._end_step = end_step
+        self._clock = clock
+        self._kept_outcomes = KEPT_OUTCOMES[keep]
+        self._keep_sec = keep_hours * 3600
+
+    def clean(self, run: Run, snapshot: TmuxSnapshot) -> bool:
+        """Do the next step of clearing up after an ended run; True once nothing of it lives."""
+        panes = snapshot.of_run(run.token)
+        pane_pids = [pane.pid for pane in panes if not pane.is_dead]
+        if not self._end_step(run.token, pane_pids):
+            return False
+        if run.outcome not in self._kept_outcomes:
+            self._kill_sessions(run, snapshot)
+        self._files.remove(run.token)
+        self._ledger.record_cleaned(run)
+        return True
+
+    def sweep_kept(self, snapshot: TmuxSnapshot) -> int:
+        """Remove kept sessions whose time is over or whose project has moved on; return how many.
+
+        A session whose token is not in our database belongs to somebody else and stays.
+        """
+        removed = 0
+        for token in {pane.run_token for pane in snapshot.panes if pane.run_token}:
+            run = self._store.run(token)
+            if run is None or run.cleaned_at is None or not self._is_over(run):
+                continue
+            self._kill_sessions(run, snapshot)
+            removed += 1
+        return removed
+
+    def _is_over(self, run: Run) -> bool:
+        runs = self._store.runs_of(run.project_id)
+        has_newer = bool(runs) and runs[-1].token != run.token
+        age_sec = self._clock.now() - (run.cleaned_at or 0)
+        return has_newer or age_sec >= self._keep_sec
+
+    def _kill_sessions(self, run: Run, snapshot: TmuxSnapshot) -> None:
+        if snapshot.server is None:
+            return
+        for name in sorted({pane.session_name for pane in snapshot.of_run(run.token)}):
+            if self._tmux.kill_session(name, run.token, snapshot.server):
+                logger.info(
+                    "session_removed", extra={"project_id": run.project_id, "session": name}
+                )

@@ -1,0 +1,201 @@
+"""Follows running projects to their end: result, verification, time-out, loss."""
+
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from scheduler_modules.errors import SessionGone
+from scheduler_modules.model import (
+    LaunchPlan,
+    Outcome,
+    PaneCommand,
+    Project,
+    Run,
+    RunPhase,
+    TmuxSnapshot,
+)
+from scheduler_modules.ports import Clock, RunFiles, Tmux
+from scheduler_modules.run_ledger import RunLedger
+from scheduler_modules.run_verdict import (
+    Alive,
+    Ended,
+    Lost,
+    Verdict,
+    describe_end,
+    is_same_server,
+    judge_session,
+    judge_window,
+)
+from scheduler_modules.utils import short_duration
+
+logger = logging.getLogger(__name__)
+
+VERIFY_ROLE = "verify"
+UNKNOWN_END_SEC = 10
+"""How long a dead pane may keep its status to itself before that is called a failure."""
+
+TakeOver = Callable[[Run, LaunchPlan, TmuxSnapshot], Run | None]
+"""Find and mark the session that an external launcher made; None if there is none yet."""
+AskDisk = Callable[[Project, Run], tuple[Outcome, str] | None]
+"""What the project says of itself in marker files, with where it says so."""
+
+
+class RunSettler:
+    """Decides about one run at a time, from one look at tmux and the files beside it."""
+
+    def __init__(
+        self,
+        ledger: RunLedger,
+        tmux: Tmux,
+        files: RunFiles,
+        clock: Clock,
+        *,
+        take_over: TakeOver,
+        ask_disk: AskDisk,
+        launcher_wait_sec: float,
+    ) -> None:
+        self._ledger = ledger
+        self._tmux = tmux
+        self._files = files
+        self._clock = clock
+        self._take_over = take_over
+        self._ask_disk = ask_disk
+        self._launcher_wait_sec = launcher_wait_sec
+        self._unsure_since: dict[str, float] = {}
+
+    def settle(self, project: Project, run: Run, snapshot: TmuxSnapshot) -> None:
+        """Move a run that is up as far as the evidence allows.
+
+        Raises:
+            StaleToken: the run ended meanwhile by somebody else's hand.
+            TmuxUnavailable: tmux could not be asked; nothing was decided.
+        """
+        plan = msgspec.json.decode(run.plan or "", type=LaunchPlan)
+        if run.phase is RunPhase.VERIFYING:
+            self._settle_verification(run, plan, snapshot)
+        elif not self._settle_report(project, run, plan, snapshot):
+            self._settle_command(run, plan, snapshot)
+
+    def _settle_report(
+        self, project: Project, run: Run, plan: LaunchPlan, snapshot: TmuxSnapshot
+    ) -> bool:
+        """Act on what the run said of itself; False if it has said nothing."""
+        said = (run.reported, run.reported_note) if run.reported else self._ask_disk(project, run)
+        if said is None:
+            return False
+        outcome, note = said
+        if outcome is Outcome.COMPLETED:
+            self._succeed(run, plan, snapshot, None)
+        else:
+            self._end(run, plan, Outcome.FAILED, f"reported failed: {note or 'no reason given'}")
+        return True
+
+    def _settle_command(self, run: Run, plan: LaunchPlan, snapshot: TmuxSnapshot) -> None:
+        role = plan.windows[0].role
+        if plan.is_external and run.main_pane_id is None:
+            verdict = judge_session(run, snapshot, self._clock.boot_id())
+        else:
+            verdict = self._judge(run, run.main_pane_id, role, snapshot)
+        if isinstance(verdict, Ended) and verdict.is_success and plan.is_external:
+            self._hand_over(run, plan, snapshot)
+        elif isinstance(verdict, Ended) and verdict.is_success:
+            self._succeed(run, plan, snapshot, verdict.exit_code)
+        else:
+            self._settle_bad_end(run, plan, verdict, role, prefix="")
+
+    def _settle_verification(self, run: Run, plan: LaunchPlan, snapshot: TmuxSnapshot) -> None:
+        verdict = self._judge(run, run.verify_pane_id, VERIFY_ROLE, snapshot)
+        if isinstance(verdict, Ended) and verdict.is_success:
+            self._end(run, plan, Outcome.COMPLETED, None)
+        else:
+            self._settle_bad_end(run, plan, verdict, VERIFY_ROLE, prefix="verify failed: ")
+
+    def _settle_bad_end(
+        self, run: Run, plan: LaunchPlan, verdict: Verdict, role: str, *, prefix: str
+    ) -> None:
+        if isinstance(verdict, Ended):
+            reason = prefix + describe_end(verdict, self._files.last_line(run.token, role))
+            self._end(run, plan, Outcome.FAILED, reason, verdict.exit_code)
+        elif isinstance(verdict, Lost):
+            self._end(run, plan, Outcome.LOST, verdict.reason)
+        elif self._is_overdue(run, plan):
+            reason = f"timed out after {short_duration(plan.timeout_sec)}"
+            self._end(run, plan, Outcome.TIMED_OUT, reason)
+        elif isinstance(verdict, Alive):
+            self._unsure_since.pop(run.token, None)
+        else:
+            self._doubt(run, plan)
+
+    def _judge(
+        self, run: Run, pane_id: str | None, role: str, snapshot: TmuxSnapshot
+    ) -> Verdict:
+        exit_code = self._files.exit_code(run.token, role)
+        return judge_window(run, pane_id, exit_code, snapshot, self._clock.boot_id())
+
+    def _succeed(
+        self, run: Run, plan: LaunchPlan, snapshot: TmuxSnapshot, exit_code: int | None
+    ) -> None:
+        """Take a claim of success: complete the run, or verify it first."""
+        if plan.verify is None:
+            self._end(run, plan, Outcome.COMPLETED, None, exit_code)
+            return
+        already = self._files.exit_code(run.token, VERIFY_ROLE)
+        panes = snapshot.of_run(run.token)
+        # A daemon that died right after opening the window has left it for us to find.
+        pane_id = next((pane.pane_id for pane in panes if pane.window_name == VERIFY_ROLE), None)
+        if pane_id is None and already is None:
+            if run.session_id is None or not is_same_server(run, snapshot):
+                self._end(run, plan, Outcome.LOST, "its session went away before verification")
+                return
+            pane_id = self._open_verification(run, plan)
+            if pane_id is None:
+                self._end(run, plan, Outcome.LOST, "its session went away before verification")
+                return
+        self._ledger.record_verifying(run, pane_id or "", exit_code)
+
+    def _open_verification(self, run: Run, plan: LaunchPlan) -> str | None:
+        """Start `verify` in a window of its own; None if the session is gone."""
+        command = PaneCommand(
+            role=VERIFY_ROLE,
+            argv=self._files.runner_argv(run.token, VERIFY_ROLE, plan.verify or ()),
+            log_path=str(self._files.log_path(run.token, VERIFY_ROLE)),
+        )
+        try:
+            window = self._tmux.add_window(run.session_id or "", command, plan.cwd, plan.env)
+        except SessionGone:
+            return None
+        return window.pane_id
+
+    def _hand_over(self, run: Run, plan: LaunchPlan, snapshot: TmuxSnapshot) -> None:
+        """Follow the session that the external launcher made instead of the launcher's own."""
+        if self._take_over(run, plan, snapshot) is not None:
+            self._unsure_since.pop(run.token, None)
+        elif self._has_doubted(run, self._launcher_wait_sec):
+            self._end(
+                run, plan, Outcome.FAILED, "the launcher ended with 0 but no session was created"
+            )
+
+    def _doubt(self, run: Run, plan: LaunchPlan) -> None:
+        if self._has_doubted(run, UNKNOWN_END_SEC):
+            self._end(run, plan, Outcome.LOST, "its program ended and tmux cannot say how")
+
+    def _has_doubted(self, run: Run, limit_sec: float) -> bool:
+        now = self._clock.since_boot_sec()
+        return now - self._unsure_since.setdefault(run.token, now) >= limit_sec
+
+    def _is_overdue(self, run: Run, plan: LaunchPlan) -> bool:
+        if plan.timeout_sec <= 0 or run.started_boot_sec is None:
+            return False
+        return self._clock.since_boot_sec() - run.started_boot_sec > plan.timeout_sec
+
+    def _end(
+        self,
+        run: Run,
+        plan: LaunchPlan,
+        outcome: Outcome,
+        reason: str | None,
+        exit_code: int | None = None,
+    ) -> None:
+        self._unsure_since.pop(run.token, None)
+        self._ledger.end_run(run, outcome, reason, exit_code=exit_code, retries=plan.retries)

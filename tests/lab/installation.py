@@ -1,0 +1,212 @@
+"""A throw-away installation with real processes: its own home, daemon, tmux server, database."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = {"TICK_SEC": "0.1", "RETRY_DELAY_SEC": "0.2", "KILL_GRACE_SEC": "1"}
+
+
+class Installation:
+    """Everything below one short temporary folder; `close` leaves no process behind."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.specs = folder / "specs"
+        self.project = folder / "project"
+        for path in (self.home, self.specs, self.project):
+            path.mkdir(mode=0o700, exist_ok=True)
+        self.ledger = folder / "ledger"
+        self.daemons: list[subprocess.Popen[bytes]] = []
+        self.environ = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("TMUX", "SCHEDULER_"))},
+            "TMUX_ORCHESTRATOR_HOME": str(self.home),
+            "HOME": str(folder),
+            **QUICK,
+            **settings,
+        }
+
+    # -- commands ---------------------------------------------------------------------------
+
+    def cli(self, *args: str, ok: bool = True, text: str | None = None, **settings: str) -> str:
+        """Run a verb; return its stdout. `ok`: it must end with 0."""
+        done = self.try_cli(*args, text=text, **settings)
+        if ok and done.returncode != 0:
+            raise AssertionError(f"{args} ended with {done.returncode}: {done.stderr}")
+        return done.stdout
+
+    def try_cli(
+        self, *args: str, text: str | None = None, **settings: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a verb; return how it ended."""
+        return subprocess.run(
+            [sys.executable, str(ROOT / "scheduler_entrypoint.py"), *args],
+            env={**self.environ, **settings},
+            cwd=self.folder,
+            input=text,
+            stdin=subprocess.DEVNULL if text is None else None,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def json(self, *args: str):
+        return json.loads(self.cli(*args, "--json"))
+
+    def write_spec(self, name: str, front: str = "", body: str = "# Work\n") -> Path:
+        path = self.specs / f"{name}.md"
+        path.write_text(f"---\n{front.strip()}\n---\n{body}" if front else body)
+        return path
+
+    def add(self, name: str, front: str, *options: str) -> int:
+        """Write a spec and queue it; return the project's id."""
+        self.cli("add", str(self.write_spec(name, front)), "--project", str(self.project), *options)
+        with contextlib.closing(self.database()) as database:
+            return database.execute("select max(id) from project_queue").fetchone()[0]
+
+    def ledger_command(self, then: str = "true") -> str:
+        """Return a `command:` line that writes project, attempt and token to the ledger first."""
+        script = (
+            'printf "%s %s %s\\n" "$SCHEDULER_PROJECT_ID" "$SCHEDULER_ATTEMPT" "$SCHEDULER_RUN_ID" '
+            f">>{self.ledger}; {then}"
+        )
+        return "command: " + json.dumps(["sh", "-c", script])
+
+    def ledger_lines(self) -> list[tuple[int, int, str]]:
+        if not self.ledger.exists():
+            return []
+        rows = (line.split() for line in self.ledger.read_text().splitlines())
+        return [(int(project), int(attempt), token) for project, attempt, token in rows]
+
+    # -- daemon -----------------------------------------------------------------------------
+
+    def start_daemon(self, *args: str, **settings: str) -> subprocess.Popen[bytes]:
+        """Start a daemon; its stderr goes to `<folder>/daemon.err`."""
+        with (self.folder / "daemon.err").open("ab") as errors:
+            daemon = subprocess.Popen(
+                [sys.executable, str(ROOT / "scheduler.py"), *(args or ("--daemon",))],
+                env={**self.environ, **settings},
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            )
+        self.daemons.append(daemon)
+        return daemon
+
+    def stop_daemon(self, daemon: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> int:
+        daemon.send_signal(number)
+        return daemon.wait(timeout=10)
+
+    def daemon_log(self) -> str:
+        path = self.folder / "daemon.err"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    # -- looking ----------------------------------------------------------------------------
+
+    def database(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self.home / "task_queue.db", timeout=30)
+        database.row_factory = sqlite3.Row
+        return database
+
+    def query(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        with contextlib.closing(self.database()) as database:
+            return database.execute(sql, values).fetchall()
+
+    def statuses(self) -> dict[int, str]:
+        return dict(map(tuple, self.query("select id, status from project_queue")))
+
+    def status(self, project_id: int) -> str:
+        return self.statuses()[project_id]
+
+    def runs(self, project_id: int) -> list[sqlite3.Row]:
+        return self.query("select * from project_run where project_id = ? order by id", project_id)
+
+    def tmux(self, *args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["tmux", "-S", str(self.home / "run" / "tmux.sock"), *args],
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+
+    def tmux_pid(self) -> int | None:
+        answer = self.tmux("display-message", "-p", "#{pid}").stdout.strip()
+        return int(answer) if answer else None
+
+    def wait_for_status(self, project_id: int, *wanted: str, timeout_sec: float = 30) -> str:
+        wait_until(
+            lambda: self.status(project_id) in wanted,
+            timeout_sec,
+            lambda: f"{self.status(project_id)}; daemon: {self.daemon_log()[-2000:]}",
+        )
+        return self.status(project_id)
+
+    def wait_until_all_ended(self, timeout_sec: float = 60) -> dict[int, str]:
+        ended = {"completed", "failed"}
+        wait_until(
+            lambda: set(self.statuses().values()) <= ended,
+            timeout_sec,
+            lambda: f"{self.statuses()}; daemon: {self.daemon_log()[-3000:]}",
+        )
+        return self.statuses()
+
+    # -- end --------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        for daemon in self.daemons:
+            if daemon.poll() is None:
+                daemon.kill()
+                daemon.wait()
+        self._end_marked_processes()
+        if self.tmux_pid() is not None:
+            self.tmux("kill-server")
+        self._end_marked_processes()
+
+    def _end_marked_processes(self) -> None:
+        """End what a test's hostile project left: it carries this home in its environment."""
+        marker = f"TMUX_ORCHESTRATOR_HOME={self.home}".encode()
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            try:
+                if marker in (entry / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(entry.name), signal.SIGKILL)
+            except OSError:
+                continue
+
+
+def wait_until(
+    condition: Callable[[], bool],
+    timeout_sec: float = 20,
+    explain: Callable[[], str] = lambda: "",
+) -> None:
+    """Return as soon as the condition holds; fail the test if it never does."""
+    deadline = time.monotonic() + timeout_sec
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not so after {timeout_sec} s: {explain()}")
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def installation(**settings: str) -> Iterator[Installation]:
+    """A fresh installation below a path short enough for a socket."""
+    folder = Path(tempfile.mkdtemp(prefix="to-"))
+    place = Installation(folder, **settings)
+    try:
+        yield place
+    finally:
+        place.close()
+        shutil.rmtree(folder, ignore_errors=True)

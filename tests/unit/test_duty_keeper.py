@@ -1,0 +1,115 @@
+"""Which daemon does what, told by locks alone."""
+
+import itertools
+
+import pytest
+
+from scheduler_modules.duty_keeper import DUTIES_OF_MODE, DutyKeeper
+from tests.fakes.lock import FakeLocks, FakeLockTable
+
+
+def keeper(table: FakeLockTable, mode: str, process: str) -> DutyKeeper | None:
+    """Start a daemon of that mode; None if its mode lock is held."""
+    locks = FakeLocks(table, process)
+    return DutyKeeper(locks, mode, DUTIES_OF_MODE[mode]) if locks.mode(mode).try_acquire() else None
+
+
+@pytest.mark.parametrize("modes", list(itertools.product(DUTIES_OF_MODE, repeat=2)))
+def test_no_duty_is_ever_held_twice_whatever_two_daemons_start(modes):
+    table = FakeLockTable()
+    keepers = [keeper(table, mode, f"daemon {n}") for n, mode in enumerate(modes)]
+
+    held = [started.refresh() if started else frozenset() for started in keepers]
+
+    assert not held[0] & held[1]
+
+
+def test_a_plain_daemon_does_everything():
+    started = keeper(FakeLockTable(), "default", "one")
+
+    assert started.refresh() == {"launch", "checkin", "notify"}
+
+
+def test_queue_and_checkin_daemons_share_the_work():
+    table = FakeLockTable()
+
+    queue, checkin = keeper(table, "queue", "one"), keeper(table, "checkin", "two")
+
+    assert (queue.refresh(), checkin.refresh()) == ({"launch", "notify"}, {"checkin"})
+
+
+def test_a_plain_daemon_takes_over_what_a_queue_daemon_leaves():
+    table = FakeLockTable()
+    queue, plain = keeper(table, "queue", "one"), keeper(table, "default", "two")
+    queue.refresh()
+    before = plain.refresh()
+
+    table.end("one")
+
+    assert (before, plain.refresh()) == ({"checkin"}, {"launch", "checkin", "notify"})
+
+
+@pytest.mark.parametrize("mode", ["queue", "checkin"])
+def test_an_old_plain_daemon_keeps_ours_from_its_work(mode):
+    table = FakeLockTable()
+    table.seize("scheduler-default", "an old daemon")
+    started = keeper(table, mode, "ours")
+
+    assert not started.refresh() & {"launch", "checkin"}
+
+
+def test_an_old_queue_daemon_keeps_our_plain_one_from_launching_only():
+    table = FakeLockTable()
+    table.seize("scheduler-queue", "an old daemon")
+    started = keeper(table, "default", "ours")
+
+    assert started.refresh() == {"checkin", "notify"}
+
+
+def test_our_plain_daemon_keeps_an_old_queue_daemon_out():
+    table = FakeLockTable()
+    keeper(table, "default", "ours").refresh()
+
+    assert not FakeLocks(table, "old").mode("queue").try_acquire()
+
+
+def test_a_duty_held_elsewhere_is_said_once(caplog):
+    table = FakeLockTable()
+    table.seize("scheduler-queue", "pid 5")
+    started = keeper(table, "default", "ours")
+
+    started.refresh()
+    started.refresh()
+
+    said = [record for record in caplog.records if record.message == "duty_held_elsewhere"]
+    assert [(record.duty, record.holder) for record in said] == [("launch", "pid 5")]
+
+
+def test_a_duty_whose_lock_was_taken_is_given_up():
+    table = FakeLockTable()
+    started = keeper(table, "default", "ours")
+    started.refresh()
+    table.seize("duty-launch", "a thief")
+
+    alive = started.heartbeat()
+
+    assert alive
+    assert "launch" not in started.refresh()
+
+
+def test_a_daemon_whose_own_lock_was_taken_is_told_to_go():
+    table = FakeLockTable()
+    started = keeper(table, "default", "ours")
+    table.seize("scheduler-default", "a thief")
+
+    assert not started.heartbeat()
+
+
+def test_release_gives_everything_back():
+    table = FakeLockTable()
+    started = keeper(table, "queue", "ours")
+    started.refresh()
+
+    started.release()
+
+    assert set(table.holders) == {"scheduler-queue"}
