@@ -31,7 +31,7 @@ from scheduler_modules.model import (
 )
 from scheduler_modules.ports import QueueStore, RunFiles, Tmux
 from scheduler_modules.run_ledger import RunLedger
-from scheduler_modules.spec import Spec, read_spec
+from scheduler_modules.spec import Spec, read_spec, shown_path
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +159,9 @@ class ProjectLauncher:
     def _plan(self, project: Project, run: Run, spec: Spec, spec_path: Path) -> LaunchPlan:
         folder = self._project_folder(project, spec_path)
         if not folder.is_dir():
-            raise SpecError(spec_path, f"the project folder {folder} does not exist")
+            raise SpecError(
+                shown_path(spec_path), f"the project folder {shown_path(folder)} does not exist"
+            )
         return make_plan(
             spec,
             spec_path=spec_path,
@@ -172,6 +174,7 @@ class ProjectLauncher:
             config=self._config,
             which=self._which,
             base_env=self._base_env,
+            fresh_start=project.fresh_start,
         )
 
     def _project_folder(self, project: Project, spec_path: Path) -> Path:
