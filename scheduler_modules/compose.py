@@ -6,6 +6,8 @@ Everyday verbs use `open_queue` directly; the daemon's container is built from t
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from scheduler_modules.config import SchedulerConfig
 from scheduler_modules.errors import ConfigError
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     )
     from scheduler_modules.queue_manager import QueueManager
     from scheduler_modules.queue_moves import QueueMoves
+    from scheduler_modules.recovery_manager import RecoveryManager
     from scheduler_modules.run_ledger import RunLedger
 
 _SQLITE = "sqlite:///"
@@ -59,6 +62,16 @@ def open_tmux(config: SchedulerConfig) -> "Tmux":
     return open_server(config)
 
 
+def open_old_tmux(config: SchedulerConfig) -> "Tmux | None":
+    """Return the user's own tmux server, where old programs made their sessions.
+
+    None where it is the one we use ourselves.
+    """
+    if config.tmux_socket == "default":
+        return None
+    return open_tmux(msgspec.structs.replace(config, tmux_socket="default"))
+
+
 def open_processes() -> "Processes":
     """Return this machine's processes."""
     from scheduler_modules.adapters.process import LinuxProcesses
@@ -70,7 +83,7 @@ def open_run_files(config: SchedulerConfig) -> "RunFiles":
     """Return what runners and windows leave below `home`."""
     from scheduler_modules.adapters.run_files import DiskRunFiles
 
-    return DiskRunFiles(config.runs_dir, config.logs_dir, config.log_cap_bytes)
+    return DiskRunFiles(config.runs_dir, config.logs_dir)
 
 
 def open_locks(config: SchedulerConfig, clock: "Clock") -> "Locks":
@@ -110,13 +123,30 @@ def make_ledger(moves: "QueueMoves", config: SchedulerConfig) -> "RunLedger":
     return RunLedger(moves, retry_delay_sec=config.retry_delay_sec)
 
 
+def make_recovery(
+    queue: "QueueManager",
+    store: "QueueStore",
+    tmux: "Tmux",
+    clock: "Clock",
+    config: SchedulerConfig,
+    old_tmux: "Tmux | None",
+) -> "RecoveryManager":
+    """Return the recovery manager with the configured limits."""
+    from scheduler_modules.recovery_manager import RecoveryManager, StuckLimits
+
+    limits = StuckLimits(
+        run_sec=config.stuck_timeout_hours * 3600, old_grace_sec=config.phantom_grace_period_sec
+    )
+    return RecoveryManager(queue, store, tmux, clock, limits, old_tmux)
+
+
 def open_queue(config: SchedulerConfig) -> "QueueManager":
     """Open the database and return the queue: the light way, for verbs that end at once."""
     return make_queue(make_moves(open_store(config), open_clock()), config)
 
 
-def open_wakeup() -> "SignalWakeup":
-    """Return what the daemon waits on; a context manager that owns the signal handlers."""
+def open_wakeup(clock: "Clock") -> "SignalWakeup":
+    """Return what the daemon waits on; `install` it in the main thread, `close` it at the end."""
     from scheduler_modules.adapters.wakeup import SignalWakeup
 
-    return SignalWakeup()
+    return SignalWakeup(clock)

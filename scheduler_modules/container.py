@@ -20,9 +20,9 @@ from scheduler_modules.duty_keeper import DutyKeeper
 from scheduler_modules.event_dispatcher import EventDispatcher
 from scheduler_modules.external_launch import ExternalLaunch
 from scheduler_modules.notification_manager import NotificationManager
+from scheduler_modules.ports import Locks, Wakeup
 from scheduler_modules.process_manager_wrapper import ProcessManager
 from scheduler_modules.project_launcher import ProjectLauncher
-from scheduler_modules.recovery_manager import RecoveryManager
 from scheduler_modules.run_cleaner import RunCleaner
 from scheduler_modules.run_settler import RunSettler
 from scheduler_modules.session_monitor import SessionMonitor
@@ -45,8 +45,8 @@ class Container(containers.DeclarativeContainer):
     config = providers.Dependency(instance_of=SchedulerConfig)
     mode = providers.Dependency(instance_of=str)
     wanted_duties = providers.Dependency(instance_of=frozenset)
-    locks = providers.Dependency()
-    wakeup = providers.Dependency()
+    locks: providers.Dependency[Locks] = providers.Dependency()
+    wakeup: providers.Dependency[Wakeup] = providers.Dependency()
 
     daemon_id = providers.Singleton(secrets.token_hex, 8)
     host = providers.Singleton(compose.host_name, config)
@@ -55,6 +55,7 @@ class Container(containers.DeclarativeContainer):
     clock = providers.ThreadSafeSingleton(compose.open_clock)
     store = providers.ThreadSafeSingleton(compose.open_store, config)
     tmux = providers.ThreadSafeSingleton(compose.open_tmux, config)
+    old_tmux = providers.ThreadSafeSingleton(compose.open_old_tmux, config)
     processes = providers.ThreadSafeSingleton(compose.open_processes)
     run_files = providers.ThreadSafeSingleton(compose.open_run_files, config)
 
@@ -73,13 +74,10 @@ class Container(containers.DeclarativeContainer):
         tmux,
         clock,
         grace_sec=config.provided.phantom_grace_period_sec,
+        old_tmux=old_tmux,
     )
     recovery_manager = providers.ThreadSafeSingleton(
-        RecoveryManager,
-        queue_manager,
-        store,
-        tmux,
-        clock,
+        compose.make_recovery, queue_manager, store, tmux, clock, config, old_tmux
     )
     notification_manager = providers.ThreadSafeSingleton(
         NotificationManager, queue_manager, config.provided.signals_dir

@@ -5,11 +5,10 @@ import sys
 from collections.abc import Callable
 
 from scheduler_modules import compose
-from scheduler_modules.config import SchedulerConfig
-from scheduler_modules.config_home import ensure_home
+from scheduler_modules.config import SchedulerConfig, ensure_home
 from scheduler_modules.core_scheduler import CoreScheduler
 from scheduler_modules.duty_keeper import CHECKIN, DUTIES_OF_MODE
-from scheduler_modules.errors import EXIT_DONE, EXIT_FAILED, SchedulerError
+from scheduler_modules.errors import EXIT_DONE, EXIT_FAILED, SchedulerError, StopNow
 from scheduler_modules.logging_setup import set_up_logging
 from scheduler_modules.ports import Locks, Wakeup
 
@@ -53,17 +52,21 @@ def run_daemon(
 def _run_until_stopped(
     config: SchedulerConfig, mode: str, duties: frozenset[str], locks: Locks, load: Load | None
 ) -> int:
-    with compose.open_wakeup() as wakeup:
-        while True:
-            reason = _run_once(config, mode, duties, locks, wakeup)
-            if reason == "evicted":
-                logger.error("daemon_evicted", extra={"mode": mode})
-                return EXIT_FAILED
-            if reason == "stop":
-                logger.info("daemon_stopped", extra={"mode": mode})
-                return EXIT_DONE
+    wakeup = compose.open_wakeup(compose.open_clock())
+    wakeup.install()
+    try:
+        while (reason := _run_once(config, mode, duties, locks, wakeup)) == "reload":
             config = _reloaded(config, load)
             set_up_logging(config.log_level, config.home / config.log_file)
+    except StopNow:
+        reason = "stop"
+    finally:
+        wakeup.close()
+    if reason == "evicted":
+        logger.error("daemon_evicted", extra={"mode": mode})
+        return EXIT_FAILED
+    logger.info("daemon_stopped", extra={"mode": mode})
+    return EXIT_DONE
 
 
 def _run_once(
