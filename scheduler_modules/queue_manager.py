@@ -318,10 +318,12 @@ class QueueManager:
 
     def _new_run(self, project: Project, daemon_id: str, now: float) -> Run:
         token = self._new_token()
+        # A run that was put back before anything was started is no attempt.
+        attempts = sum(run.launches > 0 for run in self._store.runs_of(project.id))
         return Run(
             id=0,
             project_id=project.id,
-            attempt=len(self._store.runs_of(project.id)) + 1,
+            attempt=attempts + 1,
             token=token,
             host=self._host,
             daemon_id=daemon_id,

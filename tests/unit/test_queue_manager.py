@@ -210,6 +210,7 @@ def test_a_dependency_that_failed_keeps_its_dependent_queued(world):
 def test_a_project_is_not_claimed_while_its_last_run_still_lives(world):
     project_id = world.add("web")
     claim = world.claim()
+    world.ledger.record_plan(claim.run, PLAN)
     world.queue.reset(project_id)
 
     blocked = world.claim()
@@ -244,8 +245,9 @@ def test_a_completed_run_completes_its_project(world):
 def test_a_failed_run_with_a_retry_left_runs_again_after_its_delay(world):
     project_id = world.add("web")
     claim = world.claim()
-    world.ledger.end_run(claim.run, Outcome.FAILED, "exit 1", retries=1)
-    world.ledger.record_cleaned(claim.run)
+    run = world.ledger.record_plan(claim.run, PLAN)
+    world.ledger.end_run(run, Outcome.FAILED, "exit 1", retries=1)
+    world.ledger.record_cleaned(run)
     too_early = world.claim()
     world.clock.advance(31)
 
@@ -320,6 +322,14 @@ def test_deferring_puts_the_project_back_without_spending_a_retry(world):
     assert world.status(project_id) == "queued"
     assert [known.spec_key for known in world.store.dependencies(project_id)] == ["/specs/other.md"]
     assert world.claim() is None
+
+
+def test_a_claim_that_was_put_back_is_no_attempt(world):
+    world.add("web")
+    claim = world.claim()
+    world.ledger.defer(claim.run, "waits", [])
+
+    assert world.claim().run.attempt == 1
 
 
 def test_deferring_into_a_circle_is_refused_and_changes_nothing(world):
