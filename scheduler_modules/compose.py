@@ -3,6 +3,7 @@
 Everyday verbs use `open_queue` directly; the daemon's container is built from the same functions.
 """
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from scheduler_modules.config import SchedulerConfig
 from scheduler_modules.errors import ConfigError
 
 if TYPE_CHECKING:
+    from scheduler_modules.adapters.run_log import RunLog
     from scheduler_modules.adapters.wakeup import SignalWakeup
     from scheduler_modules.ports import (
         Clock,
@@ -95,9 +97,7 @@ def open_locks(config: SchedulerConfig, clock: "Clock") -> "Locks":
 
 def host_name(config: SchedulerConfig) -> str:
     """Return the name runs of this machine are recorded under."""
-    import socket
-
-    return config.host_name or socket.gethostname()
+    return config.host_name or os.uname().nodename
 
 
 def make_moves(store: "QueueStore", clock: "Clock") -> "QueueMoves":
@@ -147,6 +147,19 @@ def open_queue(config: SchedulerConfig) -> "QueueManager":
 
 def open_wakeup(clock: "Clock") -> "SignalWakeup":
     """Return what the daemon waits on; `install` it in the main thread, `close` it at the end."""
+    from scheduler_modules.adapters.run_log import RunLog
     from scheduler_modules.adapters.wakeup import SignalWakeup
 
     return SignalWakeup(clock)
+
+
+def run_log_path(config: SchedulerConfig, token: str, role: str) -> Path:
+    """Return where the output of a run's window is kept."""
+    return open_run_files(config).log_path(token, role)
+
+
+def open_run_log(config: SchedulerConfig, token: str, role: str) -> "RunLog":
+    """Return what a run's window printed, for reading."""
+    from scheduler_modules.adapters.run_log import RunLog
+
+    return RunLog(run_log_path(config, token, role))

@@ -33,12 +33,27 @@ _PASSED_ON = ("PATH", "HOME", "LANG", "USER", "LOGNAME", "SHELL", "TZ", "XDG_RUN
 
 
 def base_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what every window inherits from the daemon: who and where we are, no secrets."""
+    """Return what every window inherits from the daemon: who and where we are, no secrets.
+
+    What is no UTF-8 is left out: the plan of a run is kept as text.
+    """
     return {
         name: value
         for name, value in environ.items()
-        if name in _PASSED_ON or name.startswith("LC_")
+        if (name in _PASSED_ON or name.startswith("LC_")) and _is_utf8(name + value)
     }
+
+
+def _has_own_server(config: SchedulerConfig) -> bool:
+    return not config.tmux_socket
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Container(containers.DeclarativeContainer):
@@ -124,6 +139,7 @@ class Container(containers.DeclarativeContainer):
         clock,
         keep=config.provided.keep_sessions,
         keep_hours=config.provided.keep_sessions_hours,
+        is_own_server=providers.Callable(_has_own_server, config),
     )
     duty_keeper = providers.ThreadSafeSingleton(DutyKeeper, locks, mode, wanted_duties)
     core_scheduler = providers.ThreadSafeSingleton(

@@ -69,6 +69,8 @@ class CoreScheduler:
         self._daemon_id = daemon_id
         self._tick_sec = tick_sec
         self._last_heartbeat = clock.since_boot_sec()
+        self._held: frozenset[str] = frozenset()
+        self._is_evicted = False
         self._last_done: dict[str, float] = {}
         self._troubles: dict[str, str] = {}
         self._steps = (
@@ -83,31 +85,43 @@ class CoreScheduler:
 
     def run(self) -> str:
         """Tick until it must end; return why: `stop`, `reload`, or `evicted` (lock lost)."""
+        # A signal that came while we started counts before anything is begun.
+        pause_sec = 0.0
         while True:
-            if not self._keep_lock():
-                return "evicted"
-            self.tick()
-            reasons = self._wakeup.wait(self._tick_sec)
+            reasons = self._wakeup.wait(pause_sec)
             for reason in ("stop", "reload"):
                 if reason in reasons:
                     return reason
+            self._keep_lock()
+            if self._is_evicted:
+                return "evicted"
+            self.tick()
+            pause_sec = self._tick_sec
 
     def tick(self) -> None:
         """Do once, in order, every step that is due and whose duty is held."""
-        held = self._duty_keeper.refresh()
+        if not self._guard("duties", self._look_for_duties):
+            # Which duties are ours is not known: none is carried out.
+            return
         now = self._clock.since_boot_sec()
         for step in self._steps:
-            if step.duty not in held or not self._is_due(step, now):
+            if step.duty not in self._held or not self._is_due(step, now):
                 continue
             self._last_done[step.name] = now
             self._guard(step.name, step.act)
 
-    def _keep_lock(self) -> bool:
+    def _look_for_duties(self) -> None:
+        self._held = self._duty_keeper.refresh()
+
+    def _keep_lock(self) -> None:
         now = self._clock.since_boot_sec()
-        if now - self._last_heartbeat < HEARTBEAT_SEC:
-            return True
-        self._last_heartbeat = now
-        return self._duty_keeper.heartbeat()
+        if now - self._last_heartbeat >= HEARTBEAT_SEC:
+            self._last_heartbeat = now
+            # Locks that cannot be looked at are not lost: nobody else can take them either.
+            self._guard("heartbeat", self._beat)
+
+    def _beat(self) -> None:
+        self._is_evicted = not self._duty_keeper.heartbeat()
 
     def _is_due(self, step: Step, now: float) -> bool:
         last = self._last_done.get(step.name)

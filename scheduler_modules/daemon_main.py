@@ -1,5 +1,6 @@
 """Starts a daemon, keeps its lock and its log, reloads it, ends it in order."""
 
+import contextlib
 import logging
 import sys
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from collections.abc import Callable
 from scheduler_modules import compose
 from scheduler_modules.config import SchedulerConfig, ensure_home
 from scheduler_modules.core_scheduler import CoreScheduler
-from scheduler_modules.duty_keeper import CHECKIN, DUTIES_OF_MODE
+from scheduler_modules.duty_keeper import CHECKIN, DUTIES_OF_MODE, enter_mode, leave_mode
 from scheduler_modules.errors import EXIT_DONE, EXIT_FAILED, SchedulerError, StopNow
 from scheduler_modules.logging_setup import set_up_logging
 from scheduler_modules.ports import Locks, Wakeup
@@ -34,39 +35,54 @@ def run_daemon(
     """
     ensure_home(config)
     set_up_logging(config.log_level, config.home / config.log_file)
-    locks = compose.open_locks(config, compose.open_clock())
-    mode_lock = locks.mode(mode)
-    if not mode_lock.try_acquire():
-        sys.stderr.write(f"lock held by {mode_lock.holder()}\n{REFUSAL}\n")
-        return EXIT_FAILED
-    wanted = DUTIES_OF_MODE[mode] if duties is None else duties
-    try:
-        if announce is not None:
-            sys.stdout.write(announce + "\n")
-            sys.stdout.flush()
-        return _run_until_stopped(config, mode, wanted, locks, load)
-    finally:
-        mode_lock.release()
-
-
-def _run_until_stopped(
-    config: SchedulerConfig, mode: str, duties: frozenset[str], locks: Locks, load: Load | None
-) -> int:
-    wakeup = compose.open_wakeup(compose.open_clock())
+    clock = compose.open_clock()
+    wakeup = compose.open_wakeup(clock)
+    # Before the lock: whoever sees it taken may tell us to stop, and we end in order.
     wakeup.install()
     try:
+        duties = DUTIES_OF_MODE[mode] if duties is None else duties
+        locks = compose.open_locks(config, clock)
+        return _run_locked(config, mode, duties, announce, locks, wakeup, load)
+    except StopNow:
+        logger.info("daemon_stopped", extra={"mode": mode})
+        return EXIT_DONE
+    finally:
+        wakeup.close()
+
+
+def _run_locked(
+    config: SchedulerConfig,
+    mode: str,
+    duties: frozenset[str],
+    announce: str | None,
+    locks: Locks,
+    wakeup: Wakeup,
+    load: Load | None,
+) -> int:
+    """Run while the mode's lock is held; refuse where another daemon holds it."""
+    if not enter_mode(locks, mode):
+        sys.stderr.write(f"lock held by {locks.mode(mode).holder()}\n{REFUSAL}\n")
+        return EXIT_FAILED
+    try:
+        if announce is not None:
+            _say(announce)
         while (reason := _run_once(config, mode, duties, locks, wakeup)) == "reload":
             config = _reloaded(config, load)
             set_up_logging(config.log_level, config.home / config.log_file)
-    except StopNow:
-        reason = "stop"
     finally:
-        wakeup.close()
+        leave_mode(locks, mode)
     if reason == "evicted":
         logger.error("daemon_evicted", extra={"mode": mode})
         return EXIT_FAILED
     logger.info("daemon_stopped", extra={"mode": mode})
     return EXIT_DONE
+
+
+def _say(text: str) -> None:
+    # Nobody may be reading any more: no reason not to work.
+    with contextlib.suppress(OSError):
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
 
 
 def _run_once(

@@ -16,13 +16,31 @@ DUTIES_OF_MODE = {
     CHECKIN_MODE: frozenset({CHECKIN}),
 }
 _OLD_MODE_OF_DUTY = {LAUNCH: QUEUE_MODE, CHECKIN: CHECKIN_MODE}
+_PLAIN = "plain"
+"""No duty: held by our plain daemon, so that nobody takes it for an old one."""
+
+
+def enter_mode(locks: Locks, mode: str) -> bool:
+    """Take the lock of a mode; False: another daemon of that mode runs."""
+    if not locks.mode(mode).try_acquire():
+        return False
+    if mode == DEFAULT_MODE:
+        locks.duty(_PLAIN).try_acquire()
+    return True
+
+
+def leave_mode(locks: Locks, mode: str) -> None:
+    """Let another daemon of that mode start."""
+    locks.duty(_PLAIN).release()
+    locks.mode(mode).release()
 
 
 class DutyKeeper:
     """Takes each wanted duty when it is free and says once where it is not.
 
     An old daemon doing the same work holds the mode lock of that work, or the plain one. So a
-    duty also needs the first for ourselves and the second unheld by others.
+    duty also needs the first for ourselves and the second unheld by an old daemon. What is of no
+    use without the rest is given back, or two daemons could each keep the other from a duty.
     """
 
     def __init__(self, locks: Locks, mode: str, duties: Collection[str]) -> None:
@@ -51,13 +69,15 @@ class DutyKeeper:
                 if lock.is_held and not lock.heartbeat():
                     logger.error("duty_lost", extra={"duty": duty, "holder": lock.holder()})
                     lock.release()
+        plain = self._locks.duty(_PLAIN)
+        if plain.is_held and not plain.heartbeat():
+            plain.release()
         return self._locks.mode(self._mode).heartbeat()
 
     def release(self) -> None:
         """Give every duty up."""
         for duty in self._wanted:
-            for lock in self._needed(duty):
-                lock.release()
+            self._give_back(duty)
 
     def _hold(self, duty: str) -> bool:
         culprit = self._first_refusing(duty)
@@ -66,6 +86,7 @@ class DutyKeeper:
                 self._refused.discard(duty)
                 logger.info("duty_taken_over", extra={"duty": duty})
             return True
+        self._give_back(duty)
         if duty not in self._refused:
             self._refused.add(duty)
             logger.warning("duty_held_elsewhere", extra={"duty": duty, "holder": culprit})
@@ -74,16 +95,20 @@ class DutyKeeper:
     def _first_refusing(self, duty: str) -> str | None:
         if self._mode != DEFAULT_MODE and duty in _OLD_MODE_OF_DUTY:
             plain = self._locks.mode(DEFAULT_MODE)
-            if not plain.is_free():
+            if not plain.is_free() and self._locks.duty(_PLAIN).is_free():
                 return plain.holder()
         for lock in self._needed(duty):
             if not lock.try_acquire():
                 return lock.holder()
         return None
 
+    def _give_back(self, duty: str) -> None:
+        for lock in self._needed(duty):
+            lock.release()
+
     def _needed(self, duty: str) -> list[Lock]:
-        needed = [self._locks.duty(duty)]
+        own = self._locks.duty(duty)
         old_mode = _OLD_MODE_OF_DUTY.get(duty)
-        if old_mode is not None and old_mode != self._mode:
-            needed.append(self._locks.mode(old_mode))
-        return needed
+        if old_mode is None or old_mode == self._mode:
+            return [own]
+        return [self._locks.mode(old_mode), own]

@@ -12,6 +12,8 @@ EXIT_DATABASE = 6
 EXIT_NO_DAEMON = 7
 EXIT_DISK_FULL = 8
 EXIT_INTERRUPTED = 130
+EXIT_READER_GONE = 141
+"""128 + SIGPIPE, as any program that writes into a pipe nobody reads any more."""
 
 
 class SchedulerError(Exception):
@@ -32,6 +34,27 @@ class ConfigError(InvalidInput):
     def __init__(self, name: str, value: str, allowed: str, origin: str = "environment") -> None:
         super().__init__(f"{name}={value!r} ({origin}): allowed is {allowed}")
         self.name, self.value, self.allowed, self.origin = name, value, allowed, origin
+
+
+class ConfigFileError(ConfigError):
+    """A file of settings cannot be read. `line` is 1-based; None where no line is to blame.
+
+    The text never quotes the line: it may hold a secret.
+    """
+
+    def __init__(self, path: str | Path, problem: str, line: int | None = None) -> None:
+        where = f"{path}:{line}" if line is not None else f"{path}"
+        SchedulerError.__init__(self, f"{where}: {problem}")
+        self.name, self.value, self.allowed, self.origin = "", "", problem, where
+        self.path, self.problem, self.line = str(path), problem, line
+
+
+class UnusableHome(InvalidInput):
+    """The folder that state is kept in cannot be trusted or used; nothing was changed in it."""
+
+    def __init__(self, path: str | Path, problem: str) -> None:
+        super().__init__(f"state folder {path}: {problem}")
+        self.path, self.problem = str(path), problem
 
 
 class SpecError(InvalidInput):
@@ -121,9 +144,26 @@ class NoDaemon(SchedulerError):
     exit_code = EXIT_NO_DAEMON
 
 
+class OutputLost(SchedulerError):
+    """stdout cannot be written; what was done stays done."""
+
+
+class ReaderGone(SchedulerError):
+    """Whoever read our stdout has gone; nobody wants to hear of it."""
+
+    exit_code = EXIT_READER_GONE
+
+
 class LockHeld(SchedulerError):
     """Another process holds the lock."""
 
     def __init__(self, name: str, holder: str) -> None:
         super().__init__(f"lock {name} is held by {holder}")
         self.name, self.holder = name, holder
+
+
+class StopNow(BaseException):
+    """The time for an orderly stop is over; raised in the main thread, wherever that is.
+
+    No `Exception`, so that no guard round a step swallows it.
+    """

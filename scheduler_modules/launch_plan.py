@@ -27,52 +27,56 @@ _LAUNCHER_ENV = {
 }
 
 
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """Which attempt at which project is to be planned. `attempt` is 1 for the first."""
+
+    spec_path: str | Path
+    project_path: str | Path
+    project_id: int
+    batch_id: str | None
+    session_name: str
+    attempt: int
+    token: str
+    fresh_start: bool = False
+
+    def values(self) -> dict[str, str]:
+        """Return what stands for each placeholder."""
+        return {
+            "spec": str(self.spec_path),
+            "project": str(self.project_path),
+            "project_id": str(self.project_id),
+            "batch_id": self.batch_id or "",
+            "session": self.session_name,
+            "attempt": str(self.attempt),
+        }
+
+
 def make_plan(
     spec: Spec,
+    launch: Launch,
     *,
-    spec_path: str | Path,
-    project_path: str | Path,
-    project_id: int,
-    batch_id: str | None,
-    session_name: str,
-    attempt: int,
-    token: str,
     config: SchedulerConfig,
     which: Callable[[str], str | None],
     base_env: Mapping[str, str],
-    fresh_start: bool = False,
 ) -> LaunchPlan:
     """Return how this attempt is to be run.
 
     `which` finds a program on PATH. `base_env` is what the windows get of the surroundings; the
-    spec's `env` stands above it, and ours above both. `attempt` is 1 for the first.
+    spec's `env` stands above it, and ours above both.
 
     Raises:
         SpecError: a command of the spec cannot be used with these paths.
         NotPossible: nothing says what to run, or a configured command is wrong.
     """
-    context = _Context(
-        spec=spec,
-        spec_path=str(spec_path),
-        config=config,
-        token=token,
-        values={
-            "spec": str(spec_path),
-            "project": str(project_path),
-            "project_id": str(project_id),
-            "batch_id": batch_id or "",
-            "session": session_name,
-            "attempt": str(attempt),
-        },
-    )
+    context = _Context(spec=spec, launch=launch, config=config, values=launch.values())
     env = {**base_env, **spec.env, **_our_env(context)}
     if config.launcher_command:
-        agent, windows = spec.agent, _launcher_windows(context, attempt, fresh_start)
-        env |= {**_LAUNCHER_ENV, "SCHEDULER_SESSION_FILE": str(session_file(config, token))}
+        agent, windows = spec.agent, _launcher_windows(context)
+        env |= {**_LAUNCHER_ENV, "SCHEDULER_SESSION_FILE": str(session_file(config, launch.token))}
     else:
         agent, windows = _windows(context, which, env)
     return LaunchPlan(
-        cwd=str(project_path),
+        cwd=str(launch.project_path),
         windows=windows,
         env=env,
         verify=None if spec.verify is None else _filled(context, "verify", spec.verify),
@@ -111,20 +115,19 @@ class _Context(msgspec.Struct, frozen=True, kw_only=True):
     """What every part of one plan is made from. `values` are the placeholders'."""
 
     spec: Spec
-    spec_path: str
+    launch: Launch
     config: SchedulerConfig
-    token: str
     values: Mapping[str, str]
 
 
 def _our_env(context: _Context) -> dict[str, str]:
     config, values = context.config, context.values
     env = {
-        "SCHEDULER_RUN_ID": context.token,
+        "SCHEDULER_RUN_ID": context.launch.token,
         "SCHEDULER_PROJECT_ID": values["project_id"],
         "SCHEDULER_SESSION": values["session"],
         "SCHEDULER_ATTEMPT": values["attempt"],
-        "SCHEDULER_SPEC": context.spec_path,
+        "SCHEDULER_SPEC": context.values["spec"],
         "TMUX_ORCHESTRATOR_HOME": str(config.home),
     }
     if config.scheduler_db_url != f"sqlite:///{config.home}/task_queue.db":
@@ -183,13 +186,17 @@ def _agent(context: _Context, which: Callable[[str], str | None]) -> tuple[str, 
     return name, _filled(context, f"agent {name}", profile.start_argv)
 
 
-def _launcher_windows(context: _Context, attempt: int, fresh_start: bool) -> tuple[WindowPlan, ...]:
+def _launcher_windows(context: _Context) -> tuple[WindowPlan, ...]:
     """Return the launcher's window, the only one.
 
     `{resume}` and `{fresh_start}` as whole arguments become an option or vanish; inside a longer
     argument they become 1 or 0. Later attempts resume unless a fresh start was asked for.
     """
-    is_set = {"{resume}": attempt > 1 and not fresh_start, "{fresh_start}": fresh_start}
+    is_fresh = context.launch.fresh_start
+    is_set = {
+        "{resume}": context.launch.attempt > 1 and not is_fresh,
+        "{fresh_start}": is_fresh,
+    }
     bits = {name.strip("{}"): str(int(value)) for name, value in is_set.items()}
     with _refusals_about("LAUNCHER_COMMAND"):
         argv = (
@@ -213,7 +220,7 @@ def _filled(context: _Context, what: str, argv: Sequence[str]) -> tuple[str, ...
     try:
         return fill(argv, context.values)
     except InvalidInput as error:
-        raise SpecError(shown_path(context.spec_path), f"{what}: {error}") from error
+        raise SpecError(shown_path(context.values["spec"]), f"{what}: {error}") from error
 
 
 def _first(given: float | None, default: float) -> float:

@@ -23,6 +23,11 @@ class ProjectState(enum.StrEnum):
     COMPLETED = "completed"
     RECOVERED = "recovered"
 
+    @staticmethod
+    def valid_transitions() -> "Mapping[ProjectState, frozenset[ProjectState]]":
+        """Return the table of legal moves."""
+        return LEGAL_MOVES
+
 
 LEGAL_MOVES: Mapping[ProjectState, frozenset[ProjectState]] = MappingProxyType(
     {

@@ -322,8 +322,14 @@ class RunFiles(Protocol):
         """Return the last line with text in the window's log, as plain text."""
         ...
 
+    def session_name(self, token: str) -> str | None:
+        """Return the one line an external launcher wrote into `$SCHEDULER_SESSION_FILE`
+        (`runs/<token>.session`); None if it wrote none.
+        """
+        ...
+
     def remove(self, token: str) -> None:
-        """Delete the start and exit files of a run; logs stay."""
+        """Delete the start, exit and session files of a run; logs stay."""
         ...
 
 
@@ -336,11 +342,27 @@ class Lock(Protocol):
 
     def release(self) -> None: ...
 
+    def heartbeat(self) -> bool:
+        """Say again that we hold it; call it now and then while it is held.
+
+        False: it was taken from us (somebody deleted the lock's file and another process holds
+        the new one), or was never held. What it protects must stop.
+        """
+        ...
+
+    def is_free(self) -> bool:
+        """Return whether nobody holds it, ourselves included. Takes and keeps nothing."""
+        ...
+
     @property
     def is_held(self) -> bool: ...
 
     def holder(self) -> str:
         """Say in words who holds it, as far as can be known."""
+        ...
+
+    def holder_pid(self) -> int | None:
+        """Return the process that took it; None if nobody holds it or the kernel does not tell."""
         ...
 
 

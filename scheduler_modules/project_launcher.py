@@ -11,12 +11,11 @@ from scheduler_modules.config import SchedulerConfig
 from scheduler_modules.errors import (
     InvalidInput,
     NotPossible,
-    SchedulerError,
     SessionExists,
     SpecError,
     TmuxRefused,
 )
-from scheduler_modules.launch_plan import detect_project_path, make_plan
+from scheduler_modules.launch_plan import Launch, detect_project_path, make_plan
 from scheduler_modules.model import (
     CreatedSession,
     LaunchPlan,
@@ -31,7 +30,9 @@ from scheduler_modules.model import (
 )
 from scheduler_modules.ports import QueueStore, RunFiles, Tmux
 from scheduler_modules.run_ledger import RunLedger
+from scheduler_modules.run_verdict import Ended, describe_end
 from scheduler_modules.spec import Spec, read_spec, shown_path
+from scheduler_modules.utils import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -70,11 +71,15 @@ class ProjectLauncher:
             if self._has_new_dependencies(project, run, spec, spec_path):
                 return
             plan = self._plan(project, run, spec, spec_path)
+            run = self._ledger.record_plan(run, plan)
         except (InvalidInput, NotPossible) as error:
             self._refuse(run, str(error))
-            return
-        run = self._ledger.record_plan(run, plan)
-        self._create(run, plan)
+        except (OSError, ValueError) as error:
+            # Old rows hold any text, and the surroundings any bytes: what the system cannot take
+            # as a path or as UTF-8 must fail one project, not hold up all.
+            self._refuse(run, f"cannot be launched: {one_line(str(error))}")
+        else:
+            self._create(run, plan)
 
     def resume(self, project: Project, run: Run, snapshot: TmuxSnapshot) -> None:
         """Go on with a run that was claimed by a daemon that died before it recorded a session.
@@ -82,9 +87,7 @@ class ProjectLauncher:
         Its session is adopted if it is there. If nothing of it was ever started, it is launched
         under the same name. If it was started and is gone, that is a loss.
         """
-        panes = snapshot.of_run(run.token)
-        if panes:
-            self._ledger.record_session(run, _found(panes, snapshot), adopted=True)
+        if self._adopt(run, snapshot):
             return
         plan = msgspec.json.decode(run.plan, type=LaunchPlan) if run.plan else None
         if plan is None or self._files.start(run.token, plan.windows[0].role) is None:
@@ -92,35 +95,68 @@ class ProjectLauncher:
             return
         # The look at tmux may be older than the start file: a tmux client that outlived the last
         # daemon can have made the session in between.
-        fresh = self._tmux.snapshot()
-        panes = fresh.of_run(run.token)
-        if panes:
-            self._ledger.record_session(run, _found(panes, fresh), adopted=True)
-        else:
+        if not self._adopt(run, self._tmux.snapshot()):
             self._settle_vanished(run, plan)
 
-    def _settle_vanished(self, run: Run, plan: LaunchPlan) -> None:
-        exit_code = self._files.exit_code(run.token, plan.windows[0].role)
+    def _adopt(self, run: Run, snapshot: TmuxSnapshot) -> bool:
+        """Go on with the session that carries the run's token; False if none does."""
+        panes = snapshot.of_run(run.token)
+        if not panes or snapshot.server is None:
+            return False
+        plan = msgspec.json.decode(run.plan or "", type=LaunchPlan)
+        main = self._main_pane(run, plan, panes)
+        if main is None:
+            self._settle_vanished(run, plan, "its window was closed")
+            return True
+        created = CreatedSession(
+            session_id=main.session_id,
+            server=snapshot.server,
+            panes=tuple(
+                PaneRef(role=pane.window_name, window_id=pane.window_id, pane_id=pane.pane_id)
+                for pane in (main, *(pane for pane in panes if pane is not main))
+            ),
+        )
+        self._ledger.record_session(run, created, adopted=True)
+        return True
+
+    def _main_pane(
+        self, run: Run, plan: LaunchPlan, panes: tuple[PaneState, ...]
+    ) -> PaneState | None:
+        """Return the pane whose first process is the main window's runner.
+
+        A person may have closed, moved or renamed windows by now; only while no runner has told
+        its number yet does the place have to do.
+        """
+        start = self._files.start(run.token, plan.windows[0].role)
+        if start is None:
+            return min(panes, key=lambda pane: pane.window_index)
+        return next((pane for pane in panes if pane.pid == start.pid), None)
+
+    def _settle_vanished(
+        self,
+        run: Run,
+        plan: LaunchPlan,
+        reason: str = "its session went away before it could be recorded",
+    ) -> None:
+        """End a run that was started and is gone by what its runner recorded."""
+        role = plan.windows[0].role
+        outcome, exit_code = Outcome.LOST, self._files.exit_code(run.token, role)
         if exit_code == 0 and plan.verify is None and not plan.is_external:
             self._ledger.end_run(run, Outcome.COMPLETED, exit_code=0)
             return
-        reason = "its session went away before it could be recorded"
-        self._ledger.end_run(
-            run, Outcome.LOST, reason, exit_code=exit_code, retries=plan.retries
-        )
+        if exit_code:
+            outcome = Outcome.FAILED
+            reason = describe_end(Ended(exit_code), self._files.last_line(run.token, role))
+        self._ledger.end_run(run, outcome, reason, exit_code=exit_code, retries=plan.retries)
 
     def _create(self, run: Run, plan: LaunchPlan) -> None:
         try:
             created = self._tmux.create_session(self._session_plan(run, plan))
         except SessionExists as error:
-            snapshot = self._tmux.snapshot()
-            panes = snapshot.of_run(run.token)
-            if not panes:
+            if not self._adopt(run, self._tmux.snapshot()):
                 self._refuse(run, f"{error}, and it is not this run's", plan)
-                return
-            self._ledger.record_session(run, _found(panes, snapshot), adopted=True)
         except TmuxRefused as error:
-            self._refuse(run, f"tmux refused: {error}", plan)
+            self._refuse(run, str(error), plan)
         else:
             self._ledger.record_session(run, created, adopted=False)
 
@@ -162,8 +198,7 @@ class ProjectLauncher:
             raise SpecError(
                 shown_path(spec_path), f"the project folder {shown_path(folder)} does not exist"
             )
-        return make_plan(
-            spec,
+        launch = Launch(
             spec_path=spec_path,
             project_path=folder,
             project_id=project.id,
@@ -171,10 +206,10 @@ class ProjectLauncher:
             session_name=run.session_name,
             attempt=run.attempt,
             token=run.token,
-            config=self._config,
-            which=self._which,
-            base_env=self._base_env,
             fresh_start=project.fresh_start,
+        )
+        return make_plan(
+            spec, launch, config=self._config, which=self._which, base_env=self._base_env
         )
 
     def _project_folder(self, project: Project, spec_path: Path) -> Path:
@@ -195,18 +230,3 @@ class ProjectLauncher:
 def dependency_keys(spec: Spec, spec_path: Path) -> list[str]:
     """Return the keys of the specs that `after:` names, relative to the spec's own folder."""
     return [os.path.realpath(spec_path.parent / name) for name in spec.after]
-
-
-def _found(panes: tuple[PaneState, ...], snapshot: TmuxSnapshot) -> CreatedSession:
-    """Return a session that was found as if it had just been made; lowest window first."""
-    if snapshot.server is None:
-        raise SchedulerError("panes without a server")
-    ordered = sorted(panes, key=lambda pane: pane.window_index)
-    return CreatedSession(
-        session_id=ordered[0].session_id,
-        server=snapshot.server,
-        panes=tuple(
-            PaneRef(role=pane.window_name, window_id=pane.window_id, pane_id=pane.pane_id)
-            for pane in ordered
-        ),
-    )

@@ -104,7 +104,7 @@ class QueueManager:
         Raises:
             InvalidInput: its `after` entries would make it wait for itself.
         """
-        with self._store.transaction():
+        with self._moves.transaction():
             duplicate = self._duplicate(new, again=again)
             if duplicate is not None:
                 return Enqueued(project_id=duplicate.id, is_new=False, duplicate_of=duplicate)
@@ -121,7 +121,7 @@ class QueueManager:
 
     def claim_next(self, daemon_id: str) -> Claim | None:
         """Take the next project off the queue; None if no slot is free or nothing may run."""
-        with self._store.transaction():
+        with self._moves.transaction():
             now = self._clock.now()
             if self.free_slots() == 0:
                 return None
@@ -150,7 +150,7 @@ class QueueManager:
         Raises:
             ProjectNotFound, NotPossible
         """
-        with self._store.transaction():
+        with self._moves.transaction():
             project = self._moves.get(project_id)
             if project.state is ProjectState.PROCESSING:
                 raise NotPossible(
@@ -171,7 +171,7 @@ class QueueManager:
 
     def set_priority(self, project_id: int, priority: int) -> None:
         """Change a queued project's priority; higher runs first."""
-        with self._store.transaction():
+        with self._moves.transaction():
             before = self._moves.get(project_id)
             if before.state is not ProjectState.QUEUED:
                 raise NotPossible(f"project {project_id} is {before.status}, not queued")
@@ -190,7 +190,7 @@ class QueueManager:
             ProjectNotFound
             IllegalTransition: it is queued already, or completed.
         """
-        with self._store.transaction():
+        with self._moves.transaction():
             before = self._moves.get(project_id)
             if before.state is not None:
                 queue_rules.check_move(before, ProjectState.QUEUED)
@@ -224,7 +224,7 @@ class QueueManager:
             ProjectNotFound
             IllegalTransition: it is in any other state.
         """
-        with self._store.transaction():
+        with self._moves.transaction():
             before = self._moves.get(project_id)
             if before.state not in RECOVERABLE:
                 raise IllegalTransition(project_id, before.status, ProjectState.RECOVERED)
@@ -248,7 +248,7 @@ class QueueManager:
             ProjectNotFound, IllegalTransition
         """
         new = ProjectState.COMPLETED if success else ProjectState.FAILED
-        with self._store.transaction():
+        with self._moves.transaction():
             before = self._moves.get(project_id)
             if before.state is new:
                 return before
@@ -282,7 +282,7 @@ class QueueManager:
             StaleToken: another run holds the project.
             NotPossible: nothing runs for it.
         """
-        with self._store.transaction():
+        with self._moves.transaction():
             project = self._moves.get(project_id)
             run = self._moves.open_run_of(project_id)
             if run is None:

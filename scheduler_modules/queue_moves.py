@@ -1,7 +1,9 @@
 """Guarded changes of one project or run, each inside its caller's transaction."""
 
 import logging
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -27,6 +29,23 @@ class QueueMoves:
     def __init__(self, store: QueueStore, clock: Clock) -> None:
         self.store = store
         self.clock = clock
+        self._local = threading.local()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """As the store's. What is told inside is said on the log too, once it is committed."""
+        if getattr(self._local, "told", None) is not None:
+            yield
+            return
+        told: list[tuple[str, dict[str, Any]]] = []
+        self._local.told = told
+        try:
+            with self.store.transaction():
+                yield
+        finally:
+            self._local.told = None
+        for name, extra in told:
+            logger.info(name, extra=extra)
 
     def get(self, project_id: int) -> Project:
         """Return the project.
@@ -69,11 +88,12 @@ class QueueMoves:
         )
 
     def tell(self, name: FactName, project_id: int, run: Run | None = None, **detail: Any) -> None:
+        """Record a fact with the change it tells of, inside `transaction`."""
         detail = {key: value for key, value in detail.items() if value is not None}
         self.store.add_fact(
             name, self.clock.now(), project_id, None if run is None else run.id, detail
         )
-        logger.info(name.value, extra={"project_id": project_id, **detail})
+        self._local.told.append((name.value, {"project_id": project_id, **detail}))
 
     def refuse_circle(self, spec_key: str, after_keys: Sequence[str]) -> None:
         if not after_keys:

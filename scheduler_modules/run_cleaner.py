@@ -21,7 +21,7 @@ EndStep = Callable[[str, Collection[int]], bool]
 
 
 class RunCleaner:
-    """Touches only sessions that carry the token of a run in our own database."""
+    """Touches only sessions that carry the token of a run of ours."""
 
     def __init__(
         self,
@@ -34,6 +34,7 @@ class RunCleaner:
         *,
         keep: str,
         keep_hours: float,
+        is_own_server: bool,
     ) -> None:
         self._ledger = ledger
         self._store = store
@@ -43,6 +44,7 @@ class RunCleaner:
         self._clock = clock
         self._kept_outcomes = KEPT_OUTCOMES[keep]
         self._keep_sec = keep_hours * 3600
+        self._is_own_server = is_own_server
 
     def clean(self, run: Run, snapshot: TmuxSnapshot) -> bool:
         """Do the next step of clearing up after an ended run; True once nothing of it lives."""
@@ -51,36 +53,34 @@ class RunCleaner:
         if not self._end_step(run.token, pane_pids):
             return False
         if run.outcome not in self._kept_outcomes:
-            self._kill_sessions(run, snapshot)
+            self._kill_sessions(run.token, snapshot)
         self._files.remove(run.token)
         self._ledger.record_cleaned(run)
         return True
 
     def sweep_kept(self, snapshot: TmuxSnapshot) -> int:
-        """Remove kept sessions whose time is over or whose project has moved on; return how many.
+        """Remove kept sessions whose time is over or whose project has moved on; return how many."""
+        tokens = {pane.run_token for pane in snapshot.panes if pane.run_token}
+        over = [token for token in sorted(tokens) if self._is_over(token, snapshot)]
+        for token in over:
+            self._kill_sessions(token, snapshot)
+        return len(over)
 
-        A session whose token is not in our database belongs to somebody else and stays.
-        """
-        removed = 0
-        for token in {pane.run_token for pane in snapshot.panes if pane.run_token}:
-            run = self._store.run(token)
-            if run is None or run.cleaned_at is None or not self._is_over(run):
-                continue
-            self._kill_sessions(run, snapshot)
-            removed += 1
-        return removed
-
-    def _is_over(self, run: Run) -> bool:
+    def _is_over(self, token: str, snapshot: TmuxSnapshot) -> bool:
+        run = self._store.run(token)
+        if run is None:
+            # Its project was removed. On a server that is not ours it may belong to somebody
+            # else's queue; and a program that runs is nothing that was kept to be seen.
+            return self._is_own_server and all(pane.is_dead for pane in snapshot.of_run(token))
+        if run.cleaned_at is None:
+            return False
         runs = self._store.runs_of(run.project_id)
-        has_newer = bool(runs) and runs[-1].token != run.token
-        age_sec = self._clock.now() - (run.cleaned_at or 0)
-        return has_newer or age_sec >= self._keep_sec
+        has_newer = bool(runs) and runs[-1].token != token
+        return has_newer or self._clock.now() - run.cleaned_at >= self._keep_sec
 
-    def _kill_sessions(self, run: Run, snapshot: TmuxSnapshot) -> None:
+    def _kill_sessions(self, token: str, snapshot: TmuxSnapshot) -> None:
         if snapshot.server is None:
             return
-        for name in sorted({pane.session_name for pane in snapshot.of_run(run.token)}):
-            if self._tmux.kill_session(name, run.token, snapshot.server):
-                logger.info(
-                    "session_removed", extra={"project_id": run.project_id, "session": name}
-                )
+        for name in sorted({pane.session_name for pane in snapshot.of_run(token)}):
+            if self._tmux.kill_session(name, token, snapshot.server):
+                logger.info("session_removed", extra={"run": token[:8], "session": name})

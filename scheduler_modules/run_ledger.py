@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from scheduler_modules import queue_rules
+from scheduler_modules.errors import StaleToken
 from scheduler_modules.model import (
     CreatedSession,
     FactName,
@@ -30,9 +31,10 @@ class RunLedger:
 
     def record_plan(self, run: Run, plan: LaunchPlan) -> Run:
         """Fix how the run is to be carried out and count the attempt to make its session."""
-        with self._store.transaction():
+        with self._moves.transaction():
+            current = self._current(run)
             after = msgspec.structs.replace(
-                run, plan=msgspec.json.encode(plan).decode(), launches=run.launches + 1
+                current, plan=msgspec.json.encode(plan).decode(), launches=current.launches + 1
             )
             self._moves.write(after)
             if after.launches > 1:
@@ -43,15 +45,16 @@ class RunLedger:
 
     def record_session(self, run: Run, created: CreatedSession, *, adopted: bool) -> Run:
         """Record that the run's session is up: made just now, or found again after a crash."""
-        with self._store.transaction():
+        with self._moves.transaction():
+            current = self._current(run)
             after = msgspec.structs.replace(
-                run,
+                current,
                 phase=RunPhase.RUNNING,
                 session_id=created.session_id,
                 main_pane_id=created.panes[0].pane_id,
                 server_pid=created.server.pid,
                 server_started_at=created.server.started_at,
-                started_at=run.started_at or self._clock.now(),
+                started_at=current.started_at or self._clock.now(),
                 boot_id=self._clock.boot_id(),
                 started_boot_sec=self._clock.since_boot_sec(),
             )
@@ -62,10 +65,10 @@ class RunLedger:
 
     def record_takeover(self, run: Run, session_name: str, created: CreatedSession) -> Run:
         """Record that an external launcher has made the project's session under its own name."""
-        with self._store.transaction():
+        with self._moves.transaction():
             before = self._moves.get(run.project_id)
             after = msgspec.structs.replace(
-                run,
+                self._current(run),
                 session_name=session_name,
                 session_id=created.session_id,
                 main_pane_id=None,
@@ -79,9 +82,12 @@ class RunLedger:
 
     def record_verifying(self, run: Run, pane_id: str, exit_code: int | None) -> Run:
         """Record that the command claims success and verification has begun."""
-        with self._store.transaction():
+        with self._moves.transaction():
             after = msgspec.structs.replace(
-                run, phase=RunPhase.VERIFYING, verify_pane_id=pane_id, exit_code=exit_code
+                self._current(run),
+                phase=RunPhase.VERIFYING,
+                verify_pane_id=pane_id,
+                exit_code=exit_code,
             )
             self._moves.write(after)
             self._moves.tell(FactName.PROJECT_VERIFYING, run.project_id, run)
@@ -104,8 +110,8 @@ class RunLedger:
         Raises:
             StaleToken: the run had ended already.
         """
-        with self._store.transaction():
-            self._moves.end(run, outcome, reason, exit_code)
+        with self._moves.transaction():
+            self._moves.end(self._current(run), outcome, reason, exit_code)
             before = self._store.project(run.project_id)
             if before is None or before.state is not ProjectState.PROCESSING:
                 return None
@@ -123,11 +129,11 @@ class RunLedger:
 
     def defer(self, run: Run, reason: str, after_keys: Sequence[str]) -> Project:
         """Put a claimed project back because its spec waits for others; no retry is spent."""
-        with self._store.transaction():
+        with self._moves.transaction():
             key = self._store.spec_key_of(run.project_id)
             if key is not None:
                 self._moves.refuse_circle(key, after_keys)
-            self._moves.end(run, Outcome.RESET, reason, None)
+            self._moves.end(self._current(run), Outcome.RESET, reason, None)
             self._store.mark_cleaned(run.token, self._clock.now())
             self._store.set_dependencies(run.project_id, after_keys)
             before = self._moves.get(run.project_id)
@@ -140,9 +146,16 @@ class RunLedger:
 
     def record_cleaned(self, run: Run) -> None:
         """Record that nothing of an ended run is alive any more: its project may run again."""
-        with self._store.transaction():
+        with self._moves.transaction():
             if self._store.mark_cleaned(run.token, self._clock.now()):
                 self._moves.tell(FactName.RUN_CLEANED, run.project_id, run)
+
+    def _current(self, run: Run) -> Run:
+        """Return the run as it is stored: what it has reported meanwhile is not written over."""
+        stored = self._store.run(run.token)
+        if stored is None or stored.ended_at is not None:
+            raise StaleToken(run.project_id)
+        return stored
 
     def _tell_end(
         self,

@@ -72,24 +72,16 @@ class RunSettler:
             TmuxUnavailable: tmux could not be asked; nothing was decided.
         """
         plan = msgspec.json.decode(run.plan or "", type=LaunchPlan)
-        if run.phase is RunPhase.VERIFYING:
-            self._settle_verification(run, plan, snapshot)
-        elif not self._settle_report(project, run, plan, snapshot):
-            self._settle_command(run, plan, snapshot)
-
-    def _settle_report(
-        self, project: Project, run: Run, plan: LaunchPlan, snapshot: TmuxSnapshot
-    ) -> bool:
-        """Act on what the run said of itself; False if it has said nothing."""
         said = (run.reported, run.reported_note) if run.reported else self._ask_disk(project, run)
-        if said is None:
-            return False
-        outcome, note = said
-        if outcome is Outcome.COMPLETED:
+        if said is not None and said[0] is not Outcome.COMPLETED:
+            reason = f"reported failed: {said[1] or 'no reason given'}"
+            self._end(run, plan, Outcome.FAILED, reason)
+        elif run.phase is RunPhase.VERIFYING:
+            self._settle_verification(run, plan, snapshot)
+        elif said is not None:
             self._succeed(run, plan, snapshot, None)
         else:
-            self._end(run, plan, Outcome.FAILED, f"reported failed: {note or 'no reason given'}")
-        return True
+            self._settle_command(run, plan, snapshot)
 
     def _settle_command(self, run: Run, plan: LaunchPlan, snapshot: TmuxSnapshot) -> None:
         role = plan.windows[0].role

@@ -12,13 +12,26 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+from scheduler_modules.compose import open_clock, open_locks, open_queue
+from scheduler_modules.config import ensure_home, load_config
+from scheduler_modules.model import NewProject
+from scheduler_modules.ports import Lock
+from scheduler_modules.queue_manager import QueueManager
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = {"TICK_SEC": "0.1", "RETRY_DELAY_SEC": "0.2", "KILL_GRACE_SEC": "1"}
 
 
 class Installation:
-    """Everything below one short temporary folder; `close` leaves no process behind."""
+    """Everything below one short temporary folder; `close` leaves no process behind.
+
+    `home` is where this process sees what its programs call `$TMUX_ORCHESTRATOR_HOME`.
+    """
+
+    prefix: tuple[str, ...] = ()
+    """What stands before every command: how to get into its surroundings."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
@@ -29,6 +42,8 @@ class Installation:
             path.mkdir(mode=0o700, exist_ok=True)
         self.ledger = folder / "ledger"
         self.daemons: list[subprocess.Popen[bytes]] = []
+        self._queue: QueueManager | None = None
+        self._servers: set[int] = set()
         self.environ = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("TMUX", "SCHEDULER_"))},
             "TMUX_ORCHESTRATOR_HOME": str(self.home),
@@ -51,7 +66,7 @@ class Installation:
     ) -> subprocess.CompletedProcess[str]:
         """Run a verb; return how it ended."""
         return subprocess.run(
-            [sys.executable, str(ROOT / "scheduler_entrypoint.py"), *args],
+            [*self.prefix, sys.executable, str(ROOT / "scheduler_entrypoint.py"), *args],
             env={**self.environ, **settings},
             cwd=self.folder,
             input=text,
@@ -59,6 +74,18 @@ class Installation:
             capture_output=True,
             text=True,
             timeout=60,
+        )
+
+    def start_cli(self, *args: str) -> subprocess.Popen[str]:
+        """Start a verb without waiting for it; its output is to be read from it."""
+        return subprocess.Popen(
+            [*self.prefix, sys.executable, str(ROOT / "scheduler_entrypoint.py"), *args],
+            env=self.environ,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     def json(self, *args: str):
@@ -74,6 +101,27 @@ class Installation:
         self.cli("add", str(self.write_spec(name, front)), "--project", str(self.project), *options)
         with contextlib.closing(self.database()) as database:
             return database.execute("select max(id) from project_queue").fetchone()[0]
+
+    def queue(self) -> QueueManager:
+        """Return the queue, opened in this process: quicker than a verb."""
+        if self._queue is None:
+            config = load_config(self.environ).config
+            ensure_home(config)
+            self._queue = open_queue(config)
+        return self._queue
+
+    def enqueue(self, name: str, front: str, **fields: Any) -> int:
+        """Do as `add`, without a process of its own; `after` is not looked at."""
+        spec = str(self.write_spec(name, front))
+        values = {
+            "spec_path": spec,
+            "spec_key": spec,
+            "name": name,
+            "project_path": str(self.project),
+            "project_key": str(self.project),
+            "enqueued_at": time.time(),
+        }
+        return self.queue().enqueue(NewProject(**(values | fields))).project_id
 
     def ledger_command(self, then: str = "true") -> str:
         """Return a `command:` line that writes project, attempt and token to the ledger first."""
@@ -95,9 +143,9 @@ class Installation:
         """Start a daemon; its stderr goes to `<folder>/daemon.err`."""
         with (self.folder / "daemon.err").open("ab") as errors:
             daemon = subprocess.Popen(
-                [sys.executable, str(ROOT / "scheduler.py"), *(args or ("--daemon",))],
+                [*self.prefix, sys.executable, str(ROOT / "scheduler.py"), *(args or ("--daemon",))],
                 env={**self.environ, **settings},
-                cwd=self.home,
+                cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
@@ -105,13 +153,31 @@ class Installation:
         self.daemons.append(daemon)
         return daemon
 
+    def run_daemon(self, *args: str, **settings: str) -> subprocess.Popen[bytes]:
+        """Start a daemon and return once it is at work."""
+        before = self.count_events("daemon_started")
+        daemon = self.start_daemon(*args, **settings)
+        wait_until(
+            lambda: self.count_events("daemon_started") > before or daemon.poll() is not None,
+            explain=self.daemon_log,
+        )
+        return daemon
+
     def stop_daemon(self, daemon: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> int:
         daemon.send_signal(number)
         return daemon.wait(timeout=10)
 
+    def lock(self, mode: str) -> Lock:
+        """Return the lock of a mode, to look at."""
+        return open_locks(load_config(self.environ).config, open_clock()).mode(mode)
+
     def daemon_log(self) -> str:
         path = self.folder / "daemon.err"
         return path.read_text(errors="replace") if path.exists() else ""
+
+    def count_events(self, event: str) -> int:
+        """Return how often daemons have logged an event."""
+        return self.daemon_log().count(f"event='{event}'")
 
     # -- looking ----------------------------------------------------------------------------
 
@@ -135,15 +201,39 @@ class Installation:
 
     def tmux(self, *args: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["tmux", "-S", str(self.home / "run" / "tmux.sock"), *args],
+            [*self.prefix, "tmux", "-S", f"{self.environ['TMUX_ORCHESTRATOR_HOME']}/run/tmux.sock", *args],
             capture_output=True,
             text=True,
             timeout=20,
         )
 
     def tmux_pid(self) -> int | None:
+        """Return the server's process; None where none runs."""
         answer = self.tmux("display-message", "-p", "#{pid}").stdout.strip()
-        return int(answer) if answer else None
+        if not answer:
+            return None
+        self._servers.add(int(answer))
+        return int(answer)
+
+    def kill_tmux(self) -> int:
+        """End the tmux server as the out-of-memory killer would; return the process it was."""
+        pid = self.tmux_pid()
+        assert pid is not None, "no tmux server runs"
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not is_running(pid))
+        return pid
+
+    def sessions(self) -> list[str]:
+        return self.tmux("list-sessions", "-F", "#{session_name}").stdout.split()
+
+    def pane_pids(self) -> dict[str, int]:
+        """Return the first process of every pane, by session."""
+        lines = self.tmux("list-panes", "-a", "-F", "#{session_name} #{pane_pid}").stdout
+        return {name: int(pid) for name, pid in map(str.split, lines.splitlines())}
+
+    def marked(self, token: str) -> list[int]:
+        """Return living processes that carry a run's mark."""
+        return [pid for pid in _processes_with(f"SCHEDULER_RUN_ID={token}") if is_running(pid)]
 
     def wait_for_status(self, project_id: int, *wanted: str, timeout_sec: float = 30) -> str:
         wait_until(
@@ -169,22 +259,46 @@ class Installation:
             if daemon.poll() is None:
                 daemon.kill()
                 daemon.wait()
+        if self._queue is not None:
+            self._queue.store.close()
         self._end_marked_processes()
+        for pid in self._servers:
+            # One that a test has stopped would answer nobody.
+            if is_running(pid):
+                os.kill(pid, signal.SIGCONT)
         if self.tmux_pid() is not None:
             self.tmux("kill-server")
         self._end_marked_processes()
+        for pid in self._servers:
+            wait_until(lambda pid=pid: not is_running(pid), explain=lambda: "tmux does not end")
 
     def _end_marked_processes(self) -> None:
         """End what a test's hostile project left: it carries this home in its environment."""
-        marker = f"TMUX_ORCHESTRATOR_HOME={self.home}".encode()
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit() or int(entry.name) == os.getpid():
-                continue
-            try:
-                if marker in (entry / "environ").read_bytes().split(b"\0"):
-                    os.kill(int(entry.name), signal.SIGKILL)
-            except OSError:
-                continue
+        for pid in _processes_with(
+            f"TMUX_ORCHESTRATOR_HOME={self.environ['TMUX_ORCHESTRATOR_HOME']}"
+        ):
+            if pid != os.getpid():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def _processes_with(entry: str) -> list[int]:
+    """Return processes with this entry in the environment they were started with."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if entry.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process is there; a zombie is not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def wait_until(

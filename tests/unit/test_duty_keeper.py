@@ -4,14 +4,14 @@ import itertools
 
 import pytest
 
-from scheduler_modules.duty_keeper import DUTIES_OF_MODE, DutyKeeper
+from scheduler_modules.duty_keeper import DUTIES_OF_MODE, DutyKeeper, enter_mode, leave_mode
 from tests.fakes.lock import FakeLocks, FakeLockTable
 
 
 def keeper(table: FakeLockTable, mode: str, process: str) -> DutyKeeper | None:
     """Start a daemon of that mode; None if its mode lock is held."""
     locks = FakeLocks(table, process)
-    return DutyKeeper(locks, mode, DUTIES_OF_MODE[mode]) if locks.mode(mode).try_acquire() else None
+    return DutyKeeper(locks, mode, DUTIES_OF_MODE[mode]) if enter_mode(locks, mode) else None
 
 
 @pytest.mark.parametrize("modes", list(itertools.product(DUTIES_OF_MODE, repeat=2)))
@@ -113,3 +113,76 @@ def test_release_gives_everything_back():
     started.release()
 
     assert set(table.holders) == {"scheduler-queue"}
+
+
+@pytest.mark.parametrize("modes", list(itertools.permutations(DUTIES_OF_MODE, 2)))
+def test_every_duty_that_two_daemons_are_here_for_is_held_by_one_of_them(modes):
+    table = FakeLockTable()
+    keepers = [keeper(table, mode, f"daemon {n}") for n, mode in enumerate(modes)]
+
+    for _ in range(2):
+        held = [started.refresh() for started in keepers]
+
+    assert held[0] | held[1] == DUTIES_OF_MODE[modes[0]] | DUTIES_OF_MODE[modes[1]]
+
+
+def test_a_duty_that_cannot_be_had_whole_keeps_nobody_else_from_it():
+    table = FakeLockTable()
+    plain, queue = keeper(table, "default", "plain"), keeper(table, "queue", "queue")
+
+    plain.refresh()
+
+    assert "launch" in queue.refresh()
+
+
+def test_a_queue_daemon_goes_on_beside_our_plain_one():
+    table = FakeLockTable()
+    queue = keeper(table, "queue", "queue")
+    before = queue.refresh()
+    plain = keeper(table, "default", "plain")
+    plain.refresh()
+
+    assert "launch" in before & queue.refresh()
+
+
+def test_an_old_plain_daemon_takes_the_place_of_ours_and_is_known_as_old():
+    table = FakeLockTable()
+    plain = keeper(table, "default", "plain")
+    plain.refresh()
+    table.end("plain")
+    table.seize("scheduler-default", "an old daemon")
+
+    checkin = keeper(table, "checkin", "ours")
+
+    assert checkin.refresh() == frozenset()
+
+
+def test_a_plain_daemon_that_lost_its_mark_is_no_less_a_daemon():
+    table = FakeLockTable()
+    plain = keeper(table, "default", "plain")
+    plain.refresh()
+    table.seize("duty-plain", "a thief")
+
+    assert plain.heartbeat()
+    assert "launch" in plain.refresh()
+
+
+def test_a_daemon_that_stops_leaves_no_lock_held():
+    table = FakeLockTable()
+    keeper(table, "default", "plain").refresh()
+    locks = FakeLocks(table, "plain")
+    DutyKeeper(locks, "default", DUTIES_OF_MODE["default"]).release()
+
+    leave_mode(locks, "default")
+
+    assert table.holders == {}
+
+
+def test_a_queue_daemon_does_not_give_its_duty_up_while_a_plain_one_starts():
+    table = FakeLockTable()
+    queue = keeper(table, "queue", "queue")
+    queue.refresh()
+
+    enter_mode(FakeLocks(table, "plain"), "default")
+
+    assert "launch" in queue.refresh()

@@ -8,7 +8,7 @@ import pytest
 from scheduler_modules.agents import AGENT_PROFILES
 from scheduler_modules.config import SchedulerConfig
 from scheduler_modules.errors import NotPossible, SpecError
-from scheduler_modules.launch_plan import detect_project_path, make_plan, session_file
+from scheduler_modules.launch_plan import Launch, detect_project_path, make_plan, session_file
 from scheduler_modules.model import LaunchPlan, WindowPlan
 from scheduler_modules.spec import Spec, SpecWindow
 
@@ -32,7 +32,7 @@ def plan(spec: Spec | None = None, *, settings=None, programs=(), base_env=None,
     }
     return make_plan(
         spec or Spec(name="web", command=("make",)),
-        **{**arguments, **context},
+        Launch(**{**arguments, **context}),
         config=config(**(settings or {})),
         which=lambda program: f"/usr/bin/{program}" if program in programs else None,
         base_env=base_env or {},

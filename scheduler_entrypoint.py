@@ -1,0 +1,69 @@
+"""What systemd, `scheduler.py` and the console script `tmux-orchestrator` start.
+
+Stands above the packages and picks by the first argument: an old flag goes the old way, anything
+else to the command line. What is not called is not imported.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from scheduler_modules.errors import EXIT_FAILED, EXIT_INTERRUPTED
+
+
+def main(argv: Sequence[str] | None = None, *, cwd_is_home: bool = False) -> int:
+    """Carry out one call and return its exit code.
+
+    `argv` is without the program's name; None means that of the process. `cwd_is_home`: database,
+    locks and signals are in the working folder, as with the old program.
+    """
+    _keep_streams_apart()
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(arguments, cwd_is_home)
+    except KeyboardInterrupt:
+        # Before anybody was there to say it better.
+        return EXIT_INTERRUPTED
+    except ImportError as error:
+        sys.stderr.write(f"error: {error}; its virtual environment has it, `make run` makes one\n")
+        return EXIT_FAILED
+
+
+def _dispatch(arguments: Sequence[str], cwd_is_home: bool) -> int:
+    if _goes_the_old_way(arguments, cwd_is_home):
+        from scheduler_modules.legacy_flags import run_legacy
+
+        return run_legacy(arguments, cwd_is_home=cwd_is_home)
+    from scheduler_modules.cli_context import process_cli
+    from scheduler_modules.cli_handler import run_cli
+
+    return run_cli(arguments, process_cli(cwd_is_home=cwd_is_home))
+
+
+def _goes_the_old_way(arguments: Sequence[str], cwd_is_home: bool) -> bool:
+    if not arguments:
+        return cwd_is_home
+    first = arguments[0]
+    if cwd_is_home and first in {"-h", "--help"}:
+        return True
+    if not first.startswith("--"):
+        return False
+    from scheduler_modules.legacy_flags import LEGACY_FLAGS
+
+    return first.partition("=")[0] in LEGACY_FLAGS
+
+
+def _keep_streams_apart() -> None:
+    """Open /dev/null where a standard stream is closed.
+
+    Else the next file that is opened, the database perhaps, would be taken for it.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""Processes of this machine, read from /proc and signalled through pidfds."""
+
+import errno
+import logging
+import os
+import signal
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import msgspec
+
+from scheduler_modules.errors import SchedulerError
+from scheduler_modules.model import ProcessIdentity
+
+logger = logging.getLogger(__name__)
+
+_MARKER = b"SCHEDULER_RUN_ID="
+_TMUX_SERVER = b"tmux: server"
+_CHUNK_BYTES = 65_536
+_DEAD = {b"Z", b"X", b"x"}
+# Gone meanwhile, or not for us to see. Anything else (no file handles left) tells nothing of the
+# process, which must not be taken for gone.
+_UNSEEN = {errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM, errno.EIO}
+# Some builds of Python lack it.
+_HAS_PIDFD = hasattr(os, "pidfd_open") and hasattr(signal, "pidfd_send_signal")
+
+
+class LinuxProcesses:
+    """The port `Processes` on Linux.
+
+    Raises (any method but `send`):
+        SchedulerError: /proc could not be read. That says nothing about any process.
+
+    Source: proc(5), pidfd_open(2).
+    """
+
+    def identity(self, pid: int) -> ProcessIdentity | None:
+        seen = _look(pid)
+        return None if seen is None else seen.identity
+
+    def is_alive(self, process: ProcessIdentity) -> bool:
+        return self.identity(process.pid) == process
+
+    def of_run(self, run_token: str, pane_pids: Collection[int] = ()) -> list[ProcessIdentity]:
+        """Return them by number; never ourselves, process 1 or a tmux server.
+
+        A tmux server is spared even with the marker: a run may have been the first to need ours,
+        which carries everybody's sessions.
+        """
+        entry = _MARKER + os.fsencode(run_token) if run_token else b""
+        sessions = {pid for pid in pane_pids if pid > 1}
+        spared = {1, os.getpid()}
+        found = []
+        for pid in _numbers("/proc"):
+            if pid in spared:
+                continue
+            seen = _look(pid)
+            if seen is not None and _belongs(seen, entry, sessions) and not _is_tmux_server(seen):
+                found.append(seen.identity)
+        return sorted(found)
+
+    def send(self, process: ProcessIdentity, signal_number: int) -> bool:
+        """Send a signal to exactly that process; False: it is gone, or not ours to signal."""
+        if process.pid <= 0:
+            return False
+        try:
+            return self._send(process, signal_number)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            logger.warning("process_not_ours", extra={"pid": process.pid})
+            return False
+
+    def _send(self, process: ProcessIdentity, signal_number: int) -> bool:
+        handle = _pidfd(process.pid)
+        try:
+            # A handle cannot move to another process any more; is it the one that is meant?
+            if not self.is_alive(process):
+                return False
+            if handle is None:
+                os.kill(process.pid, signal_number)
+            else:
+                signal.pidfd_send_signal(handle, signal_number)
+        finally:
+            if handle is not None:
+                os.close(handle)
+        return True
+
+
+class _Seen(msgspec.Struct, frozen=True):
+    """What /proc/PID/stat says of a living process."""
+
+    identity: ProcessIdentity
+    name: bytes
+    session: int
+    is_headless: bool
+    """Its first thread has ended and looks like a zombie; others run on."""
+
+
+def _numbers(folder: str) -> list[int]:
+    try:
+        return [int(name) for name in os.listdir(folder) if name.isdecimal()]  # noqa: PTH208
+    except OSError as error:
+        if error.errno in _UNSEEN and folder != "/proc":
+            return []
+        raise _unreadable(folder, error) from error
+
+
+def _look(pid: int) -> _Seen | None:
+    """Return the process of that number; None if it is gone or a zombie."""
+    content = _read(f"/proc/{pid}/stat")
+    # The name may hold spaces and brackets itself.
+    start, end = content.find(b"("), content.rfind(b")")
+    if end < 0:
+        return None
+    fields = content[end + 2 :].split()
+    is_headless = fields[0] in _DEAD and int(fields[17]) > 1
+    if fields[0] in _DEAD and not is_headless:
+        return None
+    return _Seen(
+        identity=ProcessIdentity(pid, int(fields[19])),
+        name=content[start + 1 : end],
+        session=int(fields[3]),
+        is_headless=is_headless,
+    )
+
+
+def _belongs(seen: _Seen, entry: bytes, sessions: Collection[int]) -> bool:
+    if seen.session in sessions:
+        # What runs as another user there (sudo) is as much out of reach as its environment.
+        return _may_signal(seen.identity.pid)
+    if not entry or not any(entry in environ for environ in _environs(seen)):
+        return False
+    # Was that still the same process?
+    again = _look(seen.identity.pid)
+    return again is not None and again.identity == seen.identity
+
+
+def _environs(seen: _Seen) -> Iterator[list[bytes]]:
+    pid = seen.identity.pid
+    yield _read(f"/proc/{pid}/environ").split(b"\0")
+    if seen.is_headless:
+        for thread in _numbers(f"/proc/{pid}/task"):
+            yield _read(f"/proc/{pid}/task/{thread}/environ").split(b"\0")
+
+
+def _may_signal(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+def _is_tmux_server(seen: _Seen) -> bool:
+    if seen.name != _TMUX_SERVER:
+        return False
+    try:
+        program = Path(f"/proc/{seen.identity.pid}/exe").readlink()
+    except OSError:
+        # Not to be seen means not to be ruled out.
+        return True
+    return program.name.startswith("tmux")
+
+
+def _pidfd(pid: int) -> int | None:
+    """Return a handle of the process; None where the system has none to give.
+
+    Raises:
+        ProcessLookupError: there is no such process.
+    """
+    if not _HAS_PIDFD:
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        raise
+    except OSError:
+        # An old kernel, a sandbox, no handles left: then by number, right after a look.
+        return None
+
+
+def _read(path: str) -> bytes:
+    """Return a file of a process; nothing if it is gone or the file is not for us."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+        try:
+            chunks = []
+            while chunk := os.read(file, _CHUNK_BYTES):
+                chunks.append(chunk)
+        finally:
+            os.close(file)
+    except OSError as error:
+        if error.errno in _UNSEEN:
+            return b""
+        raise _unreadable(path, error) from error
+    return b"".join(chunks)
+
+
+def _unreadable(path: str, error: OSError) -> SchedulerError:
+    return SchedulerError(f"{path} cannot be read: {error.strerror}")

@@ -1,0 +1,43 @@
+#!/bin/sh
+# Runs one command of a project in the foreground of its pane and records start and end.
+#
+#   runner.sh OUT COMMAND [ARGUMENT...]
+#
+# OUT.start gets "PID STARTTIME" of this shell before the command runs (STARTTIME: field 22 of
+# /proc/PID/stat), OUT.exit the command's exit code (128 + n after signal n). Both appear whole or
+# not at all. Where the start cannot be recorded nothing is run: 125. HUP is not trapped: this
+# shell and its command go with their terminal, and no exit code is written.
+#
+# Everything is kept in positional parameters: a variable set here could be one that the command
+# is to get from its environment.
+
+record() { # FILE TEXT
+    printf '%s\n' "$2" >"$1.tmp" && mv -f "$1.tmp" "$1"
+} 2>/dev/null
+
+record_start() { # OUT, then the fields of /proc/PID/stat from the third on
+    record "$1.start" "$$ ${21}"
+}
+
+start() { # OUT
+    read -r scheduler_runner_stat <"/proc/$$/stat" || return 1
+    # shellcheck disable=SC2086 # to be split into fields; the name before them may hold spaces
+    record_start "$1" ${scheduler_runner_stat##*) } && unset scheduler_runner_stat
+}
+
+run() { # OUT COMMAND [ARGUMENT...]
+    shift
+    # exec runs programs only: "exit" or "trap" as a command must not reach this shell.
+    (exec "$@")
+}
+
+trap : INT QUIT
+start "$1" || {
+    rm -f "$1.start.tmp"
+    echo "runner: $1.start cannot be written, so nothing was run" >&2
+    exit 125
+}
+run "$@"
+set -- "$1" "$?"
+record "$1.exit" "$2"
+exit "$2"

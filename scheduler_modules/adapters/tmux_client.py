@@ -1,0 +1,119 @@
+"""Runs the tmux program: one client process for each call, and what its answer means."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from scheduler_modules.adapters.tmux_answers import Verdict, verdict
+from scheduler_modules.errors import TmuxUnavailable
+from scheduler_modules.utils import one_line
+
+_RETRY_PAUSES_SEC = (0.1, 0.3)
+_KEPT_VARIABLES = frozenset(
+    {"PATH", "HOME", "LANG", "TERM", "USER", "LOGNAME", "SHELL", "TZ"}
+    | {"XDG_RUNTIME_DIR", "TMUX_TMPDIR"}
+)
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What one client printed, and what that means."""
+
+    stdout: str
+    text: str
+    """What it said on stderr, as one line."""
+    verdict: Verdict
+
+
+class TmuxClient:
+    """How one server is reached. `socket` and `config_file` as in `SubprocessTmux`."""
+
+    def __init__(self, socket: str, config_file: Path | None, timeout_sec: float) -> None:
+        self.address = ["-S" if "/" in socket else "-L", socket]
+        self._config = ["-f", str(config_file)] if config_file else []
+        self._timeout_sec = timeout_sec
+
+    def read(self, command: Sequence[str]) -> Answer:
+        """Run a command that changes nothing; try again where the answer says nothing."""
+        answer = self.call(command)
+        for pause_sec in _RETRY_PAUSES_SEC:
+            if answer.verdict not in {Verdict.UNREACHABLE, Verdict.REFUSED}:
+                break
+            time.sleep(pause_sec)
+            answer = self.call(command)
+        return answer
+
+    def call(self, command: Sequence[str]) -> Answer:
+        """Run one tmux client.
+
+        Raises:
+            TmuxUnavailable: it could not be started, or did not answer in time.
+        """
+        # -u: the answer is UTF-8 whatever the locale is. A locale variable would do that too, but
+        # a server keeps the environment it is born with and gives it to every pane.
+        argv = ["tmux", "-u", *self._config, *self.address, *command]
+        try:
+            done = subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=self._timeout_sec,
+                check=False,
+                env=_clean_environment(),
+                # Ctrl-C at our terminal must not end a client half-way.
+                start_new_session=True,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise TmuxUnavailable(f"tmux did not answer within {self._timeout_sec:g} s") from error
+        except FileNotFoundError as error:
+            raise TmuxUnavailable("tmux is not installed, or not on PATH") from error
+        except OSError as error:
+            raise TmuxUnavailable(f"tmux could not be run: {error.strerror}") from error
+        stderr = done.stderr.decode(errors="replace")
+        return Answer(
+            stdout=done.stdout.decode(errors="replace"),
+            text=one_line(stderr),
+            verdict=verdict(done.returncode, stderr),
+        )
+
+    def socket_path(self) -> str:
+        flag, socket = self.address
+        if flag == "-S":
+            return socket
+        return f"{os.environ.get('TMUX_TMPDIR') or '/tmp'}/tmux-{os.getuid()}/{socket}"  # noqa: S108
+
+
+def remind_of_the_dead(server_pid: int, child_pids: Iterable[int]) -> bool:
+    """Let a server collect children whose end it missed. True: there were some.
+
+    When a pane ends, a tmux that keeps utmp records runs a helper and is deaf to SIGCHLD for that
+    moment (libutempter). If the pane's process ends in it, its status stays unknown until some
+    other child ends; 16 of 100 did on a busy machine. The signal does nothing else.
+    """
+    if not any(_is_zombie(pid, server_pid) for pid in child_pids):
+        return False
+    with suppress(OSError):
+        os.kill(server_pid, signal.SIGCHLD)
+    return True
+
+
+def _is_zombie(pid: int, parent_pid: int) -> bool:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(") ")[2].split()
+    except OSError:
+        return False
+    return fields[:2] == ["Z", str(parent_pid)]
+
+
+def _clean_environment() -> dict[str, str]:
+    """Return what a client, and a server born of it, may know of our environment."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _KEPT_VARIABLES or name.startswith("LC_")
+    }

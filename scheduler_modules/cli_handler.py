@@ -1,0 +1,239 @@
+"""The command line: its root, the table of verbs, and the one place where errors become words."""
+
+import errno
+import importlib
+from collections.abc import Sequence
+
+import click
+import msgspec
+
+from scheduler_modules.cli_context import Cli
+from scheduler_modules.cli_output import drop_stdout, output_error
+from scheduler_modules.cli_verb import (
+    COMPLETE_VARIABLE,
+    PROGRAM,
+    help_option,
+    shared_options,
+)
+from scheduler_modules.errors import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    DiskFull,
+    InvalidInput,
+    ReaderGone,
+    SchedulerError,
+)
+
+DEBUG_VARIABLE = "TMUX_ORCHESTRATOR_DEBUG"
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_OF_STREAMS = {errno.EPIPE, errno.EIO, errno.EBADF, errno.EFBIG, *_FULL}
+
+
+class VerbEntry(msgspec.Struct, frozen=True):
+    """A row of the help, and where the verb lives: module and attribute in `commands`."""
+
+    group: str
+    name: str
+    module: str
+    does: str
+
+
+VERBS = (
+    VerbEntry("queue", "add", "add", "queue specs; each runs in a tmux session of its own"),
+    VerbEntry("", "retry", "change", "queue ended projects again"),
+    VerbEntry("", "reset", "change", "queue again whatever the state, ending a run first"),
+    VerbEntry("", "remove", "change", "forget projects that are not running"),
+    VerbEntry("", "priority", "change", "let queued projects run sooner or later"),
+    VerbEntry("look", "list", "listing", "what needs you, runs, waits and has ended"),
+    VerbEntry("", "show", "show", "everything about one project"),
+    VerbEntry("", "logs", "logs", "what a project printed; -f goes on reading"),
+    VerbEntry("", "wait", "wait", "wait until projects have ended"),
+    VerbEntry("", "status", "status", "is all fine, what needs me, what is next"),
+    VerbEntry("talk", "attach", "attach", "enter a project's session"),
+    VerbEntry("", "done", "report", "say that a running project is done"),
+    VerbEntry("", "fail", "report", "say that a running project has failed, and why"),
+    VerbEntry("run", "daemon", "daemon", "start, stop, status or run what runs the queue"),
+    VerbEntry("care", "config", "config", "effective settings and where each came from"),
+    VerbEntry("", "completion", "completion", "script for tab completion in bash, zsh or fish"),
+)
+_BY_NAME = {entry.name: entry for entry in VERBS}
+
+
+class Root(click.Group):
+    """Knows every verb by name and imports only the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click calls it so
+        return [entry.name for entry in VERBS]
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click calls it so
+        cmd_name: str,
+    ) -> click.Command | None:
+        entry = _BY_NAME.get(cmd_name)
+        if entry is None:
+            return None
+        module = importlib.import_module(f"scheduler_modules.commands.{entry.module}")
+        command: click.Command = getattr(module, f"{entry.name}_verb")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        command = self.get_command(ctx, args[0])
+        if command is None:
+            raise click.UsageError(_unknown_verb(args[0]), ctx)
+        return args[0], command, args[1:]
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:  # noqa: ARG002 - click calls it so
+        return help_option()
+
+    def get_help(self, ctx: click.Context) -> str:  # noqa: ARG002 - click calls it so
+        rows = (f"{entry.group:6} {entry.name:11} {entry.does}" for entry in VERBS)
+        return "\n".join(
+            (
+                f"$ {PROGRAM} add specs/parser.md --priority 5",
+                f"$ {PROGRAM} logs -f parser",
+                "",
+                *rows,
+                "",
+                f"{PROGRAM} VERB --help tells more. Before or after any verb: --json,",
+                "-q/--quiet, --home DIR. Besides: -h/--help, --version.",
+            )
+        )
+
+
+def _unknown_verb(name: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name[:40], list(_BY_NAME), n=1)
+    hint = f'did you mean "{close[0]}"?' if close else f"{PROGRAM} --help lists them"
+    return f'unknown verb "{name[:40]}" ({hint})'
+
+
+def _show_version(ctx: click.Context, _param: click.Parameter, is_asked: bool) -> None:
+    cli = ctx.find_object(Cli)
+    if cli is not None and is_asked and not ctx.resilient_parsing:
+        cli.terminal.line(f"{PROGRAM} {_version()}")
+        ctx.exit()
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version(PROGRAM)
+    except metadata.PackageNotFoundError:
+        return "(not installed; run from its folder)"
+
+
+def _root(ctx: click.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        cli = ctx.find_object(Cli)
+        if cli is not None:
+            cli.terminal.line(ctx.get_help())
+
+
+def make_root() -> Root:
+    """Return the root of all verbs; nothing of them is imported yet."""
+    version = click.Option(
+        ["--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_show_version,
+        help="Show the version and exit.",
+    )
+    return Root(
+        name=PROGRAM,
+        callback=click.pass_context(_root),
+        invoke_without_command=True,
+        params=[*shared_options(), version],
+    )
+
+
+def run_cli(argv: Sequence[str], cli: Cli) -> int:
+    """Carry out one command line and return its exit code; what went wrong is said on stderr."""
+    try:
+        code = _run(argv, cli)
+        cli.terminal.flush()
+        cli.close()
+    except Exception as error:  # noqa: BLE001 - the edge: nothing below may show a traceback
+        code = _explain(error, cli)
+    except KeyboardInterrupt:
+        cli.terminal.talk("interrupted")
+        code = EXIT_INTERRUPTED
+    if cli.terminal.is_lost:
+        drop_stdout()
+    return code
+
+
+def _run(argv: Sequence[str], cli: Cli) -> int:
+    root = make_root()
+    instruction = cli.environ.get(COMPLETE_VARIABLE)
+    if instruction:
+        return _complete(root, cli, instruction)
+    try:
+        with root.make_context(PROGRAM, list(argv), obj=cli) as context:
+            code = root.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    return code if isinstance(code, int) else EXIT_DONE
+
+
+def _complete(root: Root, cli: Cli, instruction: str) -> int:
+    from click.shell_completion import shell_complete
+
+    try:
+        return shell_complete(root, {"obj": cli}, PROGRAM, COMPLETE_VARIABLE, instruction)
+    except (KeyError, ValueError) as error:
+        raise InvalidInput(f"{COMPLETE_VARIABLE} is for shells: {error}") from error
+
+
+def _explain(error: Exception, cli: Cli) -> int:
+    """Say what went wrong; return the exit code."""
+    if cli.environ.get(DEBUG_VARIABLE):
+        import traceback
+
+        cli.terminal.talk("".join(traceback.format_exception(error)).rstrip())
+    if isinstance(error, OSError):
+        error = _from_os(error, cli)
+    match error:
+        case ReaderGone():
+            return error.exit_code
+        case SchedulerError():
+            cli.terminal.error(str(error))
+            return error.exit_code
+        case click.ClickException():
+            cli.terminal.error(_usage_text(error))
+            return EXIT_USAGE
+        case _:
+            cli.terminal.error(
+                f"this should not happen ({type(error).__name__}: {error}); "
+                f"{DEBUG_VARIABLE}=1 shows where, for a bug report"
+            )
+            return EXIT_FAILED
+
+
+def _from_os(error: OSError, cli: Cli) -> SchedulerError:
+    """Return what no adapter has put into words: a file named in the error, or our stdout."""
+    if error.filename is None and error.errno in _OF_STREAMS:
+        cli.terminal.is_lost = True
+        return output_error(error)
+    text = f"{error.filename or 'the system says'}: {error.strerror}"
+    return DiskFull(text) if error.errno in _FULL else SchedulerError(text)
+
+
+def _usage_text(error: click.ClickException) -> str:
+    """Return click's complaint in our words: no capital, no full stop, and where to read more."""
+    option = getattr(error, "option_name", None)
+    if isinstance(error, click.NoSuchOption) and option and option[1:2].isdigit():
+        return f'"{option}..." is no id: ids begin at 1'
+    text = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    # An unknown verb has said already where to look.
+    see = f"; see {context.command_path} --help" if context and "--help" not in text else ""
+    return text[:1].lower() + text[1:] + see

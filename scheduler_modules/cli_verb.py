@@ -1,0 +1,141 @@
+"""What every verb shares: `--json`, `--quiet`, `--home`, help with examples, one context object."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from scheduler_modules.cli_context import Cli
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+PROGRAM = "tmux-orchestrator"
+COMPLETE_VARIABLE = "_TMUX_ORCHESTRATOR_COMPLETE"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+pass_cli = click.make_pass_decorator(Cli)
+
+PRIORITY = click.IntRange(-1000, 1000)
+
+
+def complete_file(
+    _ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> "list[CompletionItem[Any]]":
+    """Let the shell complete the path of a file."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_folder(
+    _ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> "list[CompletionItem[Any]]":
+    """Let the shell complete the path of a folder."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="dir")]
+
+
+class VerbGroup(click.Group):
+    """A verb with verbs of its own."""
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:  # noqa: ARG002 - click calls it so
+        return help_option()
+
+
+class Verb(click.Command):
+    """A verb; `examples` are real command lines and stand first in its help."""
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = tuple(examples)
+        self.params.extend(_shared_options())
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:  # noqa: ARG002 - click calls it so
+        return help_option()
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for example in self.examples:
+            command = example if PROGRAM in example else f"{PROGRAM} {example}"
+            formatter.write(f"$ {command}\n")
+        formatter.write_paragraph()
+        super().format_help(ctx, formatter)
+
+
+def help_option() -> click.Option:
+    """Return `-h`, `--help`; it writes where data goes, and says so if that fails."""
+    return click.Option(
+        ["-h", "--help"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_show_help,
+        help="Show this and exit.",
+    )
+
+
+def _show_help(ctx: click.Context, _param: click.Parameter, is_asked: bool) -> None:
+    if is_asked and not ctx.resilient_parsing:
+        ctx.find_object(Cli).terminal.line(ctx.get_help())  # type: ignore[union-attr]
+        ctx.exit()
+
+
+def _shared_options() -> list[click.Option]:
+    return [
+        click.Option(
+            ["--json", "_json"],
+            is_flag=True,
+            expose_value=False,
+            callback=_set_json,
+            help="Print JSON.",
+        ),
+        click.Option(
+            ["-q", "--quiet"],
+            is_flag=True,
+            expose_value=False,
+            callback=_set_quiet,
+            help="Print ids only, or nothing.",
+        ),
+        click.Option(
+            ["--home"],
+            metavar="DIR",
+            shell_complete=complete_folder,
+            expose_value=False,
+            callback=_set_home,
+            help="Where database, logs and sockets are.",
+        ),
+    ]
+
+
+shared_options = _shared_options
+
+
+def _set_json(ctx: click.Context, _param: click.Parameter, is_set: bool) -> None:
+    cli = ctx.find_object(Cli)
+    if cli is not None and is_set:
+        cli.terminal.is_json = True
+
+
+def _set_quiet(ctx: click.Context, _param: click.Parameter, is_set: bool) -> None:
+    cli = ctx.find_object(Cli)
+    if cli is not None and is_set:
+        cli.terminal.is_quiet = True
+
+
+def _set_home(ctx: click.Context, _param: click.Parameter, folder: str | None) -> None:
+    cli = ctx.find_object(Cli)
+    if cli is not None and folder is not None:
+        if not folder:
+            raise click.BadParameter("give a folder")
+        cli.set_home(folder)
+
+
+def verb(*, examples: Sequence[str] = (), name: str | None = None) -> Callable[[F], Verb]:
+    """Make a function a verb; its docstring is the help."""
+
+    def decorate(function: F) -> Verb:
+        return click.command(name=name, cls=Verb, examples=examples)(function)
+
+    return decorate

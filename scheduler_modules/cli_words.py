@@ -1,0 +1,146 @@
+"""States, times and facts as people read them: one symbol and one word each. Pure."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from scheduler_modules.model import Fact, FactName, Project, ProjectState, Run, RunPhase
+from scheduler_modules.utils import one_line, short_duration
+
+RUNNING, VERIFYING = "running", "verifying"
+
+_SYMBOLS: Mapping[str, str] = MappingProxyType(
+    {
+        "queued": "○",
+        RUNNING: "●",
+        VERIFYING: "◐",
+        "credit_paused": "⏸",
+        "zombie": "!",
+        "timing_out": "!",
+        "completed": "✓",
+        "recovered": "✓",
+        "failed": "✗",
+        "permanently_failed": "✗",
+        "retried": "✗",
+    }
+)
+_COLORS: Mapping[str, str] = MappingProxyType(
+    {"●": "green", "◐": "cyan", "✓": "green", "✗": "red", "!": "yellow", "?": "yellow"}
+)
+
+ENDED_WORDS = frozenset(
+    {"completed", "failed", "recovered", "permanently_failed", "retried", "cancelled"}
+    | {"superseded", "archived"}
+)
+"""Stored words after which nothing happens by itself; old programs wrote the last five."""
+SUCCESS_WORDS = frozenset({"completed", "recovered"})
+NEEDS_PERSON_WORDS = frozenset({"zombie", "timing_out"})
+
+
+def state_word(project: Project, run: Run | None) -> str:
+    """Return the word for a project's state; `run` is the open one, None if none is."""
+    if project.state is ProjectState.PROCESSING:
+        return VERIFYING if run is not None and run.phase is RunPhase.VERIFYING else RUNNING
+    return project.status or "unknown"
+
+
+def symbol(word: str) -> str:
+    """Return the one symbol of a state word."""
+    return _SYMBOLS.get(word, "?")
+
+
+def color(word: str) -> str:
+    """Return the colour of a state word, or nothing."""
+    return _COLORS.get(symbol(word), "")
+
+
+def status_of_word(word: str) -> str:
+    """Return the stored status that a state word stands for."""
+    word = word.strip().lower().replace("-", "_")
+    return ProjectState.PROCESSING if word in {RUNNING, VERIFYING} else word
+
+
+def ago(at: float | None, now: float) -> str:
+    """Return a past moment as people say it."""
+    return "?" if at is None else f"{short_duration(now - at)} ago"
+
+
+def offset(seconds: float) -> str:
+    """Return the place on a time line: `+0s`, `+12m`."""
+    return f"+{short_duration(seconds)}"
+
+
+def duration_sec(project: Project, now: float) -> float | None:
+    """Return how long a project has run, or ran; None if it never did."""
+    if project.started_at is None:
+        return None
+    return max(0.0, (project.completed_at or now) - project.started_at)
+
+
+def time_text(project: Project, now: float) -> str:
+    """Return the TIME column: `waits 1m`, `12m`, `2m, 8m ago`."""
+    if project.state is ProjectState.QUEUED:
+        return f"waits {short_duration(now - (project.enqueued_at or now))}"
+    ran_sec = duration_sec(project, now)
+    ran = "-" if ran_sec is None else short_duration(ran_sec)
+    if project.status in ENDED_WORDS:
+        return f"{ran}, {ago(project.completed_at, now)}" if project.completed_at else ran
+    return ran
+
+
+def command_text(argv: tuple[str, ...] | None) -> str:
+    """Return a command as a person would have typed it."""
+    import shlex
+
+    return one_line(shlex.join(argv or ()))
+
+
+def fact_text(fact: Fact) -> str:
+    """Return what a fact says, in words: `failed (exit code 3): disk full`."""
+    words = _FACT_WORDS.get(fact.name, fact.name.replace("_", " "))
+    beside = ", ".join(filter(None, (_detail_text(fact, key) for key in fact.detail)))
+    why = fact.detail.get("reason") or fact.detail.get("note")
+    text = words + (f" ({beside})" if beside else "") + (f": {why}" if why else "")
+    return one_line(text, 500)
+
+
+_FACT_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        FactName.PROJECT_QUEUED: "queued",
+        FactName.PROJECT_STARTED: "claimed by a daemon",
+        FactName.PROJECT_RUNNING: "running",
+        FactName.PROJECT_REPORTED: "reported",
+        FactName.PROJECT_VERIFYING: "verifying",
+        FactName.PROJECT_COMPLETED: "completed",
+        FactName.PROJECT_FAILED: "failed",
+        FactName.PROJECT_REQUEUED: "queued again",
+        FactName.PROJECT_DEFERRED: "put back",
+        FactName.PROJECT_RESET: "reset",
+        FactName.PROJECT_RECOVERED: "marked as recovered",
+        FactName.PROJECT_REMOVED: "removed",
+        FactName.PROJECT_CHANGED: "changed",
+        FactName.RUN_RELAUNCHED: "launched again after a crash",
+        FactName.RUN_ADOPTED: "found again after a restart of the daemon",
+        FactName.RUN_CLEANED: "its last processes are gone",
+    }
+)
+_TOLD_ELSEWHERE = frozenset({"spec_path", "retries", "not_before", "reason", "note"})
+_IMPLIED = frozenset(
+    {
+        (FactName.PROJECT_COMPLETED, "outcome"),
+        (FactName.PROJECT_REQUEUED, "outcome"),
+        (FactName.PROJECT_QUEUED, "priority"),
+        (FactName.PROJECT_QUEUED, "batch_id"),
+    }
+)
+
+
+def _detail_text(fact: Fact, key: str) -> str:
+    value = fact.detail[key]
+    if value is None or key in _TOLD_ELSEWHERE or (fact.name, key) in _IMPLIED:
+        return ""
+    if key == "outcome":
+        outcome = str(value)
+        return "" if outcome == fact.name.removeprefix("project_") else outcome
+    if key == "exit_code" and f"exit {value}" in str(fact.detail.get("reason")):
+        return ""
+    return one_line(f"{key.replace('_', ' ')} {value}", 300)

@@ -1,0 +1,52 @@
+"""`attach`: enter the tmux session of a project."""
+
+import os
+import shlex
+
+import click
+
+from scheduler_modules.cli_context import Cli
+from scheduler_modules.cli_refs import find_one
+from scheduler_modules.cli_verb import pass_cli, verb
+from scheduler_modules.errors import NotPossible, TmuxUnavailable
+from scheduler_modules.model import Project, ProjectState
+from scheduler_modules.utils import one_line
+
+
+@verb(examples=("attach 42", "attach parser"), name="attach")
+@click.argument("project", metavar="ID|NAME|@last")
+@pass_cli
+def attach_verb(cli: Cli, project: str) -> None:
+    """Enter a project's session; leave it again with Ctrl-b d, the work goes on.
+
+    A session that was kept after the end of its run can be looked at as well.
+    """
+    found = find_one(cli.store, project)
+    session = _session(cli, found)
+    argv = cli.tmux.attach_argv(session)
+    if not cli.terminal.has_person:
+        raise NotPossible(f"attach needs a terminal; from one, type: {shlex.join(argv)}")
+    cli.close()
+    try:
+        os.execvp(argv[0], argv)  # noqa: S606 - no shell is wanted
+    except OSError as error:
+        raise TmuxUnavailable(f"{argv[0]} cannot be started: {error.strerror}") from error
+
+
+def _session(cli: Cli, project: Project) -> str:
+    """Return the name of the project's session, which is there.
+
+    Raises:
+        NotPossible: there is none, or it is gone.
+        TmuxUnavailable: tmux cannot be asked.
+    """
+    runs = cli.store.runs_of(project.id)
+    name = runs[-1].session_name if runs else project.session_name
+    about = f"project {project.id} ({one_line(project.name, 60)})"
+    if not name:
+        raise NotPossible(f"{about} is {project.status or 'in no state'} and has no session")
+    if name in cli.tmux.snapshot().session_names():
+        return name
+    if project.state is ProjectState.PROCESSING:
+        raise NotPossible(f"{about}: its session is not up at this moment; try again, or show it")
+    raise NotPossible(f"{about} is {project.status}, its session is gone; see logs {project.id}")

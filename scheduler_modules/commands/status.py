@@ -1,0 +1,136 @@
+"""`status`: is everything fine, what needs me, what is next."""
+
+from typing import Any
+
+import msgspec
+
+from scheduler_modules.cli_context import Cli
+from scheduler_modules.cli_daemons import Daemon, is_launching, running_daemons
+from scheduler_modules.cli_verb import pass_cli, verb
+from scheduler_modules.cli_views import Card, Cards, card_json
+from scheduler_modules.cli_words import ENDED_WORDS, SUCCESS_WORDS, ago, symbol
+from scheduler_modules.model import ProjectState
+from scheduler_modules.utils import iso_utc, one_line
+
+QUEUED_LOOKED_AT = 50
+FAILED_SHOWN = 5
+RECENT_SEC = 86_400
+
+
+class _Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """The three answers."""
+
+    daemons: list[Daemon]
+    is_launching: bool
+    needs_you: list[Card]
+    """What will not go on by itself."""
+    failed: list[Card]
+    """What failed within a day, the last first."""
+    next_up: Card | None
+    """What starts as soon as a slot is free."""
+    counts: dict[str, int]
+    free_slots: int
+
+
+@verb(examples=("status", "status --json"), name="status")
+@pass_cli
+def status_verb(cli: Cli) -> None:
+    """Answer three questions: is a daemon running, what needs you, what is next.
+
+    Of the queue the first 50 are looked at.
+    """
+    standing = _standing(cli)
+    if cli.terminal.is_json:
+        cli.terminal.json(_as_json(cli, standing))
+    elif not cli.terminal.is_quiet:
+        _print(cli, standing)
+
+
+def _standing(cli: Cli) -> _Standing:
+    store, counts, now = cli.store, cli.store.counts(), cli.clock.now()
+    cards = Cards(cli)
+    known = {*ENDED_WORDS, ProjectState.QUEUED, ProjectState.PROCESSING}
+    stray = sorted(set(counts) - known)
+    looked_at = store.projects(stray) if stray else []
+    looked_at += store.projects([ProjectState.QUEUED], limit=QUEUED_LOOKED_AT)
+    made = [cards.make(project) for project in looked_at]
+    failed = store.projects(
+        sorted(ENDED_WORDS - SUCCESS_WORDS), newest_first=True, limit=FAILED_SHOWN
+    )
+    upcoming = cli.queue.peek()
+    return _Standing(
+        daemons=running_daemons(cli.locks, cli.parts.open_processes(), cli.clock),
+        is_launching=is_launching(cli.locks),
+        needs_you=[card for card in made if card.needs_you],
+        failed=[cards.make(p) for p in failed if (p.completed_at or 0) > now - RECENT_SEC],
+        next_up=None if upcoming is None else cards.make(upcoming),
+        counts=counts,
+        free_slots=cli.queue.free_slots(),
+    )
+
+
+def _print(cli: Cli, standing: _Standing) -> None:
+    terminal, now = cli.terminal, cli.clock.now()
+    terminal.line(_daemon_line(cli, standing))
+    for card in standing.needs_you:
+        terminal.line(terminal.yellow(f"! needs you: {_named(card)}  {card.note}"))
+    for card in standing.failed:
+        ended = ago(card.project.completed_at, now)
+        terminal.line(f"{symbol(card.word)} {card.word} {ended}: {_named(card)}  {card.note}")
+    if standing.is_launching and not standing.needs_you and not standing.failed:
+        terminal.line("✓ nothing needs you")
+    slots = f"{standing.free_slots} of {cli.config.max_concurrent_projects} slots free"
+    upcoming = _named(standing.next_up) if standing.next_up else "nothing"
+    terminal.line(f"○ next: {upcoming}  ({slots})")
+    counts = ", ".join(f"{count:,} {status}" for status, count in sorted(standing.counts.items()))
+    terminal.line(f"  {counts or 'no projects yet'}".replace("processing", "running"))
+    if not standing.is_launching:
+        terminal.next_step("tmux-orchestrator daemon start")
+    elif standing.needs_you:
+        terminal.next_step(f"tmux-orchestrator show {standing.needs_you[0].project.id}")
+
+
+def _daemon_line(cli: Cli, standing: _Standing) -> str:
+    terminal = cli.terminal
+    if not standing.daemons:
+        return terminal.red("✗ no daemon runs, so nothing is started")
+    told = "; ".join(daemon_text(daemon, cli.clock.now()) for daemon in standing.daemons)
+    if standing.is_launching:
+        return terminal.green("●") + f" daemon runs: {told}"
+    return terminal.yellow("!") + f" daemon runs, but none that starts projects: {told}"
+
+
+def daemon_text(daemon: Daemon, now: float) -> str:
+    """Return a daemon on one line: mode, pid, since when, duties."""
+    if daemon.pid is None:
+        return f"{daemon.mode}, {daemon.holder}"
+    since = "" if daemon.since is None else f", started {ago(daemon.since, now)}"
+    duties = ", ".join(daemon.duties) or "none yet"
+    return f"{daemon.mode}, pid {daemon.pid}{since}, duties: {duties}"
+
+
+def daemon_json(daemon: Daemon) -> dict[str, Any]:
+    return {
+        "mode": daemon.mode,
+        "pid": daemon.pid,
+        "since": iso_utc(daemon.since),
+        "duties": list(daemon.duties),
+    }
+
+
+def _named(card: Card) -> str:
+    return f"{card.project.id}  {one_line(card.project.name, 60)}"
+
+
+def _as_json(cli: Cli, standing: _Standing) -> dict[str, Any]:
+    return {
+        "home": str(cli.config.home),
+        "daemons": [daemon_json(daemon) for daemon in standing.daemons],
+        "is_launching": standing.is_launching,
+        "needs_you": [card_json(card) for card in standing.needs_you],
+        "failed": [card_json(card) for card in standing.failed],
+        "next": card_json(standing.next_up) if standing.next_up else None,
+        "slots": cli.config.max_concurrent_projects,
+        "free_slots": standing.free_slots,
+        "counts": standing.counts,
+    }

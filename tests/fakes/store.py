@@ -1,0 +1,471 @@
+"""The queue's tables in memory, with the promises of the port: isolation, roll-back, uniqueness."""
+
+import threading
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import PurePath
+from typing import Any
+
+import msgspec
+
+from scheduler_modules.errors import InvalidInput, NotPossible
+from scheduler_modules.model import (
+    Dependency,
+    Fact,
+    NewProject,
+    Project,
+    ProjectState,
+    Run,
+    Task,
+    canonical_status,
+)
+from scheduler_modules.ports import QueueStore
+from scheduler_modules.utils import safe_stem
+
+RAW_COLUMNS = (
+    "id",
+    "spec_path",
+    "project_path",
+    "status",
+    "enqueued_at",
+    "started_at",
+    "completed_at",
+    "priority",
+    "error_message",
+    "batch_id",
+    "retry_count",
+    "enhanced_spec_path",
+    "orchestrator_session",
+    "main_session",
+    "spec_requirements",
+    "validation_score",
+    "validation_details",
+    "spec_version",
+    "session_name",
+    "fresh_start",
+)
+_ACTIVE = ("queued", "processing")
+_SAVED = (
+    "status",
+    "enqueued_at",
+    "started_at",
+    "completed_at",
+    "error_message",
+    "retry_count",
+    "batch_id",
+    "priority",
+    "fresh_start",
+    "session_name",
+    "not_before",
+    "retries_used",
+)
+
+
+@dataclass
+class _Plan:
+    spec_key: str
+    project_key: str | None
+
+
+@dataclass
+class _Tables:
+    """Everything stored. Values are frozen, so a copy of the containers is a snapshot."""
+
+    projects: dict[int, Project] = field(default_factory=dict)
+    plans: dict[int, _Plan] = field(default_factory=dict)
+    waits: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    runs: dict[str, Run] = field(default_factory=dict)
+    facts: dict[int, Fact] = field(default_factory=dict)
+    cursors: dict[str, int] = field(default_factory=dict)
+    tasks: dict[int, Task] = field(default_factory=dict)
+    state: dict[str, str] = field(default_factory=dict)
+    last_ids: Counter[str] = field(default_factory=Counter)
+
+    def copy(self) -> "_Tables":
+        return _Tables(**{item.name: getattr(self, item.name).copy() for item in fields(self)})
+
+    def new_id(self, table: str) -> int:
+        self.last_ids[table] += 1
+        return self.last_ids[table]
+
+
+class FakeStore(QueueStore):
+    """Other threads see only what was committed; one transaction runs at a time."""
+
+    def __init__(self) -> None:
+        self._committed = _Tables()
+        self._working: _Tables | None = None
+        self._writer: int | None = None
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        if self._writer == threading.get_ident():
+            yield
+            return
+        with self._lock:
+            self._working, self._writer = self._committed.copy(), threading.get_ident()
+            try:
+                yield
+                self._committed = self._working
+            finally:
+                self._working, self._writer = None, None
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    @property
+    def _tables(self) -> _Tables:
+        if self._writer == threading.get_ident():
+            assert self._working is not None
+            return self._working
+        return self._committed
+
+    # -- projects ---------------------------------------------------------------------------
+
+    def insert_row(self, **columns: Any) -> int:
+        """Insert a row as an old program would: any status, no plan. Return its id."""
+        status = columns.pop("status", "queued")
+        row: dict[str, Any] = {"enqueued_at": 1_000.0, "name": _name_of(columns["spec_path"])}
+        row |= columns
+        with self.transaction():
+            project_id = self._tables.new_id("projects")
+            self._tables.projects[project_id] = Project(
+                id=project_id, status=canonical_status(status), stored_status=status, **row
+            )
+        return project_id
+
+    def add_project(self, new: NewProject) -> int:
+        row = msgspec.structs.asdict(new)
+        _refuse_unstorable(row)
+        after_keys, spec_key = row.pop("after_keys"), row.pop("spec_key")
+        plan = _Plan(spec_key, row.pop("project_key"))
+        with self.transaction():
+            project_id = self._tables.last_ids["projects"] + 1
+            project = Project(id=project_id, status="queued", stored_status="queued", **row)
+            if twin := self._active_twin(project):
+                raise NotPossible(f"the same spec is already queued or running as project {twin}")
+            self._tables.new_id("projects")
+            self._tables.projects[project_id] = project
+            self._tables.plans[project_id] = plan
+            self._tables.waits[project_id] = tuple(after_keys)
+        return project_id
+
+    def project(self, project_id: int) -> Project | None:
+        return self._tables.projects.get(project_id)
+
+    def projects(
+        self,
+        statuses: Collection[str] | None = None,
+        *,
+        batch_id: str | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> list[Project]:
+        found = [
+            project
+            for project in self._tables.projects.values()
+            if (statuses is None or project.status in statuses)
+            and batch_id in (None, project.batch_id)
+        ]
+        if newest_first:
+            found.sort(key=lambda project: -project.id)
+        else:
+            found.sort(key=_listing_order)
+        return found[: None if limit is None else max(0, limit)]
+
+    def same_spec(
+        self,
+        *,
+        spec_path: str,
+        spec_key: str,
+        project_path: str | None,
+        project_key: str | None,
+        statuses: Collection[str],
+        limit: int = 20,
+    ) -> list[Project]:
+        def is_same(project: Project) -> bool:
+            plan = self._tables.plans.get(project.id)
+            is_spec = project.spec_path == spec_path or (plan and plan.spec_key == spec_key)
+            is_folder = project.project_path == project_path or (
+                plan and plan.project_key == project_key
+            )
+            return bool(is_spec and is_folder)
+
+        found = self.projects(statuses, newest_first=True)
+        return [project for project in found if is_same(project)][: max(0, limit)]
+
+    def save_project(self, before: Project, after: Project) -> bool:
+        values = {name: getattr(after, name) for name in _SAVED}
+        values["error_message"] = _writable(after.error_message)
+        _refuse_unstorable(values)
+        with self.transaction():
+            row = self._tables.projects.get(before.id)
+            if row is None or row.stored_status != before.stored_status:
+                return False
+            saved = msgspec.structs.replace(
+                row,
+                **values
+                | {"status": canonical_status(after.status), "stored_status": str(after.status)},
+            )
+            self._refuse_twins(saved)
+            self._tables.projects[before.id] = saved
+        return True
+
+    def _refuse_twins(self, project: Project) -> None:
+        if twin := self._active_twin(project):
+            raise NotPossible(
+                f"project {project.id}: the same spec is already queued or running as "
+                f"project {twin}"
+            )
+        for other in self._tables.projects.values():
+            if (
+                other.id != project.id
+                and project.session_name is not None
+                and other.session_name == project.session_name
+                and other.stored_status == project.stored_status == "processing"
+            ):
+                raise NotPossible(
+                    f"project {project.id}: session {project.session_name} belongs to "
+                    f"project {other.id}"
+                )
+
+    def _active_twin(self, project: Project) -> int | None:
+        if project.stored_status not in _ACTIVE or project.project_path is None:
+            return None
+        twins = (
+            other.id
+            for other in self._tables.projects.values()
+            if other.id != project.id
+            and other.stored_status in _ACTIVE
+            and (other.spec_path, other.project_path) == (project.spec_path, project.project_path)
+        )
+        return next(twins, None)
+
+    def remove_project(self, project: Project) -> bool:
+        with self.transaction():
+            row = self._tables.projects.get(project.id)
+            if row is None or row.stored_status != project.stored_status:
+                return False
+            del self._tables.projects[project.id]
+            self._tables.plans.pop(project.id, None)
+            self._tables.waits.pop(project.id, None)
+            for run in self.runs_of(project.id):
+                del self._tables.runs[run.token]
+        return True
+
+    def counts(self) -> dict[str, int]:
+        return dict(Counter(project.status for project in self._tables.projects.values()))
+
+    def next_claimable(self, now: float) -> int | None:
+        candidates = sorted(self._tables.projects.values(), key=_listing_order)
+        return next(
+            (
+                project.id
+                for project in candidates
+                if project.stored_status == "queued"
+                and (project.not_before is None or project.not_before <= now)
+                and not any(_is_unfinished(run) for run in self.runs_of(project.id))
+                and all(known.is_met for known in self.dependencies(project.id))
+            ),
+            None,
+        )
+
+    def set_dependencies(self, project_id: int, spec_keys: Sequence[str]) -> None:
+        _refuse_unstorable({"project_id": project_id, "spec_keys": list(spec_keys)})
+        with self.transaction():
+            self._tables.waits[project_id] = tuple(spec_keys)
+
+    def dependencies(self, project_id: int) -> list[Dependency]:
+        return [self._dependency(key) for key in self._tables.waits.get(project_id, ())]
+
+    def _dependency(self, spec_key: str) -> Dependency:
+        tables = self._tables
+        ids = [id for id, plan in tables.plans.items() if plan.spec_key == spec_key]
+        newest = tables.projects[max(ids)] if ids else None
+        if newest is None:
+            return Dependency(spec_key=spec_key, project_id=None, status=None)
+        return Dependency(spec_key=spec_key, project_id=newest.id, status=newest.status)
+
+    def dependents(self, spec_key: str) -> list[str]:
+        return sorted(
+            {
+                self._tables.plans[project_id].spec_key
+                for project_id, keys in self._tables.waits.items()
+                if spec_key in keys
+                and project_id in self._tables.plans
+                and self._tables.projects[project_id].status == ProjectState.QUEUED
+            }
+        )
+
+    def spec_key_of(self, project_id: int) -> str | None:
+        plan = self._tables.plans.get(project_id)
+        return None if plan is None else plan.spec_key
+
+    def raw_projects(self) -> tuple[list[str], list[tuple[Any, ...]]]:
+        return list(RAW_COLUMNS), [_raw_row(project) for project in self.projects()]
+
+    # -- runs -------------------------------------------------------------------------------
+
+    def add_run(self, run: Run) -> Run:
+        run = _run_to_keep(run)
+        with self.transaction():
+            if run.token in self._tables.runs:
+                raise NotPossible("a row with the same project_run.token exists already")
+            added = msgspec.structs.replace(run, id=self._tables.new_id("runs"))
+            self._tables.runs[added.token] = added
+        return added
+
+    def run(self, token: str) -> Run | None:
+        return self._tables.runs.get(token)
+
+    def runs_of(self, project_id: int) -> list[Run]:
+        return [run for run in self._tables.runs.values() if run.project_id == project_id]
+
+    def open_runs(self, host: str | None = None) -> list[Run]:
+        return [
+            run
+            for run in self._tables.runs.values()
+            if run.ended_at is None and host in (None, run.host)
+        ]
+
+    def uncleaned_runs(self, host: str) -> list[Run]:
+        return [
+            run
+            for run in self._tables.runs.values()
+            if run.ended_at is not None and run.cleaned_at is None and run.host == host
+        ]
+
+    def save_run(self, run: Run) -> bool:
+        run = _run_to_keep(run)
+        with self.transaction():
+            kept = self._tables.runs.get(run.token)
+            if kept is None or kept.ended_at is not None:
+                return False
+            self._tables.runs[run.token] = msgspec.structs.replace(
+                run, id=kept.id, project_id=kept.project_id
+            )
+        return True
+
+    def mark_cleaned(self, token: str, at: float) -> bool:
+        with self.transaction():
+            kept = self._tables.runs.get(token)
+            if kept is None or kept.ended_at is None or kept.cleaned_at is not None:
+                return False
+            self._tables.runs[token] = msgspec.structs.replace(kept, cleaned_at=at)
+        return True
+
+    # -- facts ------------------------------------------------------------------------------
+
+    def add_fact(
+        self,
+        name: str,
+        at: float,
+        project_id: int | None = None,
+        run_id: int | None = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> int:
+        _refuse_unstorable({"name": name, "project_id": project_id, "run_id": run_id})
+        kept = msgspec.json.decode(msgspec.json.encode(_writable(dict(detail or {}))))
+        with self.transaction():
+            fact_id = self._tables.new_id("facts")
+            self._tables.facts[fact_id] = Fact(
+                id=fact_id, at=at, name=name, project_id=project_id, run_id=run_id, detail=kept
+            )
+        return fact_id
+
+    def facts(
+        self, after_id: int = 0, *, project_id: int | None = None, limit: int = 1000
+    ) -> list[Fact]:
+        found = [
+            fact
+            for fact in self._tables.facts.values()
+            if fact.id > after_id and project_id in (None, fact.project_id)
+        ]
+        return found[: max(0, limit)]
+
+    def cursor(self, listener: str) -> int:
+        return self._tables.cursors.get(listener, 0)
+
+    def set_cursor(self, listener: str, fact_id: int) -> None:
+        _refuse_unstorable({"listener": listener, "fact_id": fact_id})
+        with self.transaction():
+            self._tables.cursors[listener] = fact_id
+
+    # -- check-ins and odds -----------------------------------------------------------------
+
+    def add_task(self, task: Task) -> int:
+        row = msgspec.structs.asdict(task) | {"note": _writable(task.note)}
+        _refuse_unstorable(row)
+        with self.transaction():
+            task_id = self._tables.new_id("tasks")
+            self._tables.tasks[task_id] = Task(**row | {"id": task_id})
+        return task_id
+
+    def tasks(self) -> list[Task]:
+        return sorted(self._tables.tasks.values(), key=lambda task: (task.next_run, task.id))
+
+    def remove_task(self, task_id: int) -> bool:
+        with self.transaction():
+            return self._tables.tasks.pop(task_id, None) is not None
+
+    def get_state(self, key: str) -> str | None:
+        return self._tables.state.get(key)
+
+    def set_state(self, key: str, value: str) -> None:
+        _refuse_unstorable({"key": key, "value": value})
+        with self.transaction():
+            self._tables.state[key] = value
+
+
+def _name_of(spec_path: str) -> str:
+    return safe_stem(PurePath(spec_path).stem) or "project"
+
+
+def _listing_order(project: Project) -> tuple[int, float, int]:
+    return -project.priority, project.enqueued_at or 0.0, project.id
+
+
+def _raw_row(project: Project) -> tuple[Any, ...]:
+    row = msgspec.structs.asdict(project)
+    row |= {"status": project.stored_status, "validation_score": 0.0}
+    row |= {"fresh_start": int(project.fresh_start)}
+    row |= dict.fromkeys(("orchestrator_session", "main_session"), project.session_name)
+    return tuple(row.get(column) for column in RAW_COLUMNS)
+
+
+def _is_unfinished(run: Run) -> bool:
+    return run.ended_at is None or run.cleaned_at is None
+
+
+def _run_to_keep(run: Run) -> Run:
+    run = msgspec.structs.replace(
+        run, reason=_writable(run.reason), reported_note=_writable(run.reported_note)
+    )
+    _refuse_unstorable(msgspec.structs.asdict(run))
+    return run
+
+
+def _writable(value: Any) -> Any:
+    """Write out, in messages, what UTF-8 cannot say."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_writable(key): _writable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_writable(inner) for inner in value]
+    return value
+
+
+def _refuse_unstorable(values: Mapping[str, Any]) -> None:
+    for value in values.values():
+        for one in value if isinstance(value, list | tuple) else [value]:
+            try:
+                if isinstance(one, str):
+                    one.encode("utf-8")
+                if isinstance(one, int):
+                    one.to_bytes(8, signed=True)
+            except (UnicodeEncodeError, OverflowError) as error:
+                raise InvalidInput(f"the database cannot hold this: {error}") from error

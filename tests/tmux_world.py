@@ -1,0 +1,121 @@
+"""A real tmux server with our adapter on it, and people who attach to it."""
+
+import os
+import pty
+import shutil
+import signal
+import struct
+import termios
+import threading
+from contextlib import contextmanager
+from fcntl import ioctl
+from pathlib import Path
+
+from scheduler_modules.adapters.run_files import DiskRunFiles
+from scheduler_modules.adapters.tmux import SubprocessTmux
+from scheduler_modules.model import PaneCommand, SessionPlan
+from tests.tmux_server import TmuxServer, throwaway_server
+from tests.waiting import wait_until
+
+TOKEN = "0123456789abcdef0123456789abcdef"
+NAME = "demo-impl-01234567"
+
+
+class World:
+    """A server, our adapter on it, and what sessions leave in a folder."""
+
+    def __init__(self, server: TmuxServer, folder: Path, *, is_own: bool) -> None:
+        self.server, self.folder = server, folder
+        config = server.config_file if is_own else None
+        self.tmux = SubprocessTmux(str(server.socket), config, timeout_sec=5, log_cap_bytes=2000)
+        self.files = DiskRunFiles(folder / "runs", folder / "logs")
+
+    def window(self, role, *argv):
+        log = self.files.log_path(TOKEN, role)
+        return PaneCommand(role=role, argv=argv, log_path=str(log))
+
+    def runner_window(self, role, *argv):
+        return self.window(role, *self.files.runner_argv(TOKEN, role, argv))
+
+    def plan(self, *windows, name=NAME, cwd=None, env=None):
+        return SessionPlan(
+            name=name,
+            cwd=str(cwd or self.folder),
+            env=env or {},
+            windows=windows or (self.window("main", "sleep", "1000"),),
+            project_id=42,
+            run_token=TOKEN,
+        )
+
+    def pane(self, pane_id):
+        return next(p for p in self.tmux.snapshot().panes if p.pane_id == pane_id)
+
+    def until_dead(self, pane_id):
+        wait_until(
+            lambda: self.pane(pane_id).dead_status is not None or self.pane(pane_id).dead_signal,
+            f"{pane_id} to end",
+        )
+
+
+@contextmanager
+def own_world(folder):
+    """A server of ours, with no configuration to speak of."""
+    with throwaway_server("set -s exit-empty off\n") as server:
+        yield World(server, folder, is_own=True)
+
+
+@contextmanager
+def foreign_world(folder, config=""):
+    """A server of somebody else's that is running, with a session `base`."""
+    with throwaway_server(config) as server:
+        server.start()
+        yield World(server, folder, is_own=False)
+
+
+@contextmanager
+def person(argv):
+    """Somebody at a terminal who runs a command and reads what it shows."""
+    pid, master = pty.fork()
+    if pid == 0:
+        try:
+            os.environ["TERM"] = "xterm-256color"
+            os.execvp(argv[0], argv)
+        finally:
+            os._exit(99)
+    ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    reader = Screen(master)
+    try:
+        yield reader
+    finally:
+        os.close(master)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+class Screen:
+    def __init__(self, master) -> None:
+        self._master, self.shown = master, b""
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def type(self, keys: bytes) -> None:
+        os.write(self._master, keys)
+
+    def wait_for(self, text: bytes) -> None:
+        wait_until(lambda: text in self.shown, f"{text!r} on the screen, not {self.shown[-500:]!r}")
+
+    def _read(self) -> None:
+        try:
+            while content := os.read(self._master, 65536):
+                self.shown += content
+        except OSError:
+            return
+
+
+def tamper(folder: Path, script: str) -> None:
+    """Put a program named `tmux` before the real one, which runs a script first."""
+    programs = folder / "programs"
+    programs.mkdir()
+    wrapper = programs / "tmux"
+    wrapper.write_text(f'#!/bin/sh\n{script}\nexec {shutil.which("tmux")} "$@"\n')
+    wrapper.chmod(0o755)
+    os.environ["PATH"] = f"{programs}:{os.environ['PATH']}"

@@ -1,0 +1,325 @@
+"""`add`: all specs or none, and the truth about what stands there already."""
+
+import os
+
+import pytest
+
+
+def spec(cli, stem="parser", front="command: make all"):
+    return str(cli.write_spec(stem, front))
+
+
+def test_a_spec_is_queued_and_the_answer_says_where_it_stands(cli):
+    cli.call("add", spec(cli, "first"))
+
+    answer = cli.call("add", spec(cli, "second"))
+
+    assert (answer.code, answer.out) == (0, "2  second  queued (1 ahead; 1 of 1 slots free)\n")
+
+
+def test_paths_are_kept_absolute_and_without_symbolic_links(cli, monkeypatch):
+    spec(cli, "real")
+    (cli.specs / "link.md").symlink_to("real.md")
+    monkeypatch.chdir(cli.specs)
+
+    cli.call("add", "link.md")
+
+    project = cli.get(1)
+    path = os.path.realpath(cli.specs / "real.md")
+    assert (project.spec_path, project.name, project.base_dir) == (
+        path,
+        "real",
+        os.path.dirname(path),
+    )
+
+
+def test_the_options_say_folder_priority_and_batch(cli):
+    cli.call("add", spec(cli), "--project", str(cli.project), "--priority", "7", "--batch", "night")
+
+    project = cli.get(1)
+    assert (project.project_path, project.priority, project.batch_id) == (
+        os.path.realpath(cli.project),
+        7,
+        "night",
+    )
+
+
+def test_without_an_option_the_spec_says_the_priority(cli):
+    cli.call("add", spec(cli, front="command: make\npriority: 3"))
+
+    assert cli.get(1).priority == 3
+
+
+def test_a_priority_given_as_zero_beats_the_spec(cli):
+    cli.call("add", spec(cli, front="command: make\npriority: 3"), "--priority", "0")
+
+    assert cli.get(1).priority == 0
+
+
+def test_what_it_waits_for_is_named_instead_of_a_place(cli):
+    first = spec(cli, "first")
+    second = spec(cli, "second", "command: make\nafter: [first.md]")
+
+    answer = cli.call("add", first, second)
+
+    assert answer.lines[1] == "2  second  queued (after 1; 1 of 1 slots free)"
+
+
+def test_what_it_waits_for_is_meant_from_the_folder_of_the_spec(cli, monkeypatch):
+    cli.call("add", spec(cli, "first"))
+    monkeypatch.chdir(cli.home)
+
+    cli.call("add", spec(cli, "second", "command: make\nafter: [../specs/first.md, absent.md]"))
+
+    assert [entry.project_id for entry in cli.store.dependencies(2)] == [1, None]
+
+
+def test_waiting_for_what_is_not_queued_is_said_at_once(cli):
+    answer = cli.call("add", spec(cli, front="command: make\nafter: [absent.md]"))
+
+    assert "! after absent.md, which is not queued" in answer.out
+
+
+def test_one_bad_spec_keeps_all_from_being_added(cli):
+    good, bad = spec(cli, "good"), spec(cli, "bad", "comand: make")
+
+    answer = cli.call("add", good, bad, str(cli.specs / "absent.md"))
+
+    assert (answer.code, answer.out, cli.store.projects()) == (2, "", [])
+    assert answer.err.splitlines() == [
+        f'error: {bad}:2: unknown key "comand" (did you mean "command"?)',
+        f"error: {cli.specs}/absent.md: no such file: check the path",
+    ]
+
+
+def test_a_spec_that_waits_for_itself_adds_nothing(cli):
+    good, bad = spec(cli, "good"), spec(cli, "bad", "command: make\nafter: [bad.md]")
+
+    answer = cli.call("add", good, bad)
+
+    assert (answer.code, cli.store.projects()) == (2, [])
+    assert "waits for" in answer.err
+
+
+def test_a_missing_spec_is_added_where_that_is_allowed(cli):
+    answer = cli.call("add", str(cli.specs / "Later_On.md"), "--allow-missing")
+
+    assert (answer.code, cli.get(1).name) == (0, "later-on")
+
+
+def test_a_broken_spec_is_refused_even_where_a_missing_one_is_allowed(cli):
+    answer = cli.call("add", spec(cli, front="comand: x"), "--allow-missing")
+
+    assert (answer.code, cli.store.projects()) == (2, [])
+
+
+def test_a_missing_project_folder_is_refused(cli):
+    answer = cli.call("add", spec(cli), "--project", str(cli.project / "absent"))
+
+    assert (answer.code, cli.store.projects()) == (2, [])
+    assert answer.err == f"error: project folder {cli.project}/absent does not exist\n"
+
+
+def test_a_queued_spec_is_not_added_again_and_that_is_fine(cli):
+    path = spec(cli)
+    cli.call("add", path)
+
+    answer = cli.call("add", path)
+
+    assert (answer.code, answer.out) == (0, "1  parser  is queued already (not added again)\n")
+
+
+def test_a_running_spec_is_not_added_again(cli):
+    path = spec(cli)
+    cli.call("add", path)
+    cli.tick()
+
+    answer = cli.call("add", path)
+
+    assert (answer.code, answer.out) == (0, "1  parser  is running already (not added again)\n")
+
+
+def test_a_spec_that_ended_just_now_is_refused_with_the_way_to_do_it(cli):
+    path = spec(cli)
+    cli.call("add", path)
+    cli.tick()
+    cli.finish(1)
+    cli.tick()
+    cli.clock.advance(119)
+
+    answer = cli.call("add", path)
+
+    assert (answer.code, answer.out) == (
+        4,
+        "1  parser  ended 1m ago: completed (not added again; --again queues it anyway)\n",
+    )
+
+
+def test_a_spec_that_failed_just_now_is_better_retried(cli):
+    path = spec(cli)
+    cli.call("add", path)
+    cli.queue.claim_next("d")
+    cli.queue.finish(1, success=False)
+
+    answer = cli.call("add", path)
+
+    assert (answer.code, answer.out) == (
+        4,
+        "1  parser  ended 0s ago: failed (not added again; retry 1 queues it again)\n",
+    )
+
+
+def test_with_again_a_spec_that_ended_just_now_is_added(cli):
+    path = spec(cli)
+    cli.call("add", path)
+    cli.queue.claim_next("d")
+    cli.queue.finish(1, success=True)
+
+    answer = cli.call("add", path, "--again")
+
+    assert (answer.code, len(cli.store.projects())) == (0, 2)
+
+
+def test_what_can_be_added_is_added_beside_a_refused_one(cli):
+    done, new = spec(cli, "done"), spec(cli, "new")
+    cli.call("add", done)
+    cli.queue.claim_next("d")
+    cli.queue.finish(1, success=True)
+
+    answer = cli.call("add", done, new)
+
+    assert (answer.code, cli.status(2)) == (4, "queued")
+
+
+def test_a_place_far_down_the_queue_is_not_counted_out(cli):
+    for number in range(101):
+        cli.add(f"spec-{number}")
+
+    answer = cli.call("add", spec(cli, "last"))
+
+    assert "queued (over 100 ahead;" in answer.out
+
+
+def test_a_daemon_that_is_faster_than_the_answer_is_no_contradiction(cli, monkeypatch):
+    enqueue = type(cli.queue).enqueue
+
+    def enqueue_and_run(queue, new, **options):
+        found = enqueue(queue, new, **options)
+        queue.claim_next("d")
+        return found
+
+    monkeypatch.setattr(type(cli.queue), "enqueue", enqueue_and_run)
+
+    answer = cli.call("add", spec(cli))
+
+    assert answer.out == "1  parser  running\n"
+
+
+def test_without_a_daemon_a_warning_says_how_to_start_one(cli):
+    answer = cli.call("add", spec(cli))
+
+    assert answer.err == (
+        "warning: no daemon runs, so nothing is started; next: tmux-orchestrator daemon start\n"
+    )
+
+
+def test_with_a_daemon_nothing_is_said_beside_the_answer(cli):
+    cli.start_daemon()
+
+    assert cli.call("add", spec(cli)).err == ""
+
+
+def test_a_person_is_told_the_next_step(cli):
+    cli.start_daemon()
+
+    answer = cli.call("add", spec(cli), is_tty=True)
+
+    assert "next: tmux-orchestrator wait 1" in answer.err
+
+
+def test_nobody_is_told_to_wait_for_what_was_refused(cli):
+    path = spec(cli)
+    cli.call("add", path)
+    cli.queue.claim_next("d")
+    cli.queue.finish(1, success=True)
+    cli.start_daemon()
+
+    assert cli.call("add", path, is_tty=True).err == ""
+
+
+def test_paths_come_from_stdin_one_a_line(cli):
+    paths = [spec(cli, "a b"), spec(cli, "c")]
+
+    answer = cli.call("add", "-", stdin="\n".join(paths) + "\r\n\n")
+
+    assert (answer.code, [project.name for project in cli.store.projects()]) == (0, ["a b", "c"])
+
+
+@pytest.mark.parametrize("stdin", ["", "\n \n"])
+def test_an_empty_stdin_is_refused(cli, stdin):
+    assert cli.call("add", "-", stdin=stdin).code == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("", "an empty path names no spec"),
+        ("a\0b.md", "the path is not UTF-8 text: rename it"),
+        ("broken-\udcff.md", "the path is not UTF-8 text: rename it"),
+    ],
+)
+def test_a_path_that_cannot_be_kept_is_refused(cli, path, problem):
+    answer = cli.call("add", path, "--allow-missing")
+
+    assert (answer.code, cli.store.projects()) == (2, [])
+    assert problem in answer.err
+
+
+def test_a_relative_path_in_a_folder_that_is_gone_is_refused(cli, monkeypatch):
+    folder = cli.specs / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+
+    answer = cli.call("add", "a.md")
+
+    assert (answer.code, len(answer.err.splitlines())) == (2, 1)
+
+
+@pytest.mark.parametrize("batch", ["", " ", "a\nb", "x" * 101, "\udcff"])
+def test_a_batch_without_a_usable_name_is_refused(cli, batch):
+    assert cli.call("add", spec(cli), "--batch", batch).code == 2
+
+
+@pytest.mark.parametrize("priority", ["1001", "-1001", "high", "9" * 30])
+def test_a_priority_out_of_range_is_refused(cli, priority):
+    assert cli.call("add", spec(cli), "--priority", priority).code == 2
+
+
+def test_quiet_prints_the_ids_alone(cli):
+    answer = cli.call("add", "-q", spec(cli, "a"), spec(cli, "b"))
+
+    assert (answer.out, answer.err) == ("1\n2\n", "")
+
+
+def test_json_tells_what_is_new_and_how_many_are_ahead(cli):
+    path = spec(cli)
+    cli.call("add", path)
+
+    told = cli.call("add", "--json", path, spec(cli, "other")).json
+
+    assert [(p["id"], p["is_new"], p["ahead"]) for p in told["projects"]] == [
+        (1, False, 0),
+        (2, True, 1),
+    ]
+    assert (told["slots"], told["free_slots"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "stem", ["a'b\"c", "$(touch pwned)", "a;b", "#(touch pwned)", "new\nline", "-x", "§§§"]
+)
+def test_odd_names_are_kept_and_shown_on_one_line(cli, stem):
+    answer = cli.call("add", "--", spec(cli, stem))
+
+    assert (answer.code, len(answer.lines)) == (0, 1)
+    assert cli.get(1).spec_path.endswith(f"{stem}.md")

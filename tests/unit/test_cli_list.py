@@ -1,0 +1,333 @@
+"""`list`: what needs a person first, one symbol and one word per state, cheap first page."""
+
+import re
+
+import pytest
+
+from scheduler_modules.model import Outcome
+
+VERIFIED = "command: make\nverify: make test"
+
+
+def ended(cli, stem, *, success=True, reason=None):
+    project_id = cli.add(stem)
+    cli.queue.claim_next("d")
+    cli.queue.finish(project_id, success=success, reason=reason)
+    cli.store.mark_cleaned(cli.run(project_id).token, cli.clock.now())
+    return project_id
+
+
+def test_what_needs_a_person_comes_first_then_running_queued_and_ended(cli):
+    completed = ended(cli, "lint")
+    failed = ended(cli, "migrate", success=False, reason="exit 3")
+    running = cli.add_running("api")
+    queued = cli.add("docs")
+    stuck = cli.store.insert_row(spec_path="/specs/old.md", status="ZOMBIE")
+
+    rows = cli.call("list").rows
+
+    assert [int(row[0]) for row in rows] == [stuck, running, queued, failed, completed]
+
+
+def test_a_record_has_id_state_name_priority_time_and_note(cli):
+    cli.add("docs", priority=4)
+
+    assert cli.call("list").rows == [["1", "queued", "docs", "4", "2023-11-14T22:13:20.000Z", "-"]]
+
+
+@pytest.mark.parametrize("name", ["tab\there", "new\nline", "\x1b[31mred", "\x9bx"])
+def test_a_name_never_breaks_a_record(cli, name):
+    cli.add("docs", name=name)
+
+    (row,) = cli.call("list").rows
+
+    assert len(row) == 6
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f]", "".join(row))
+
+
+def test_a_person_sees_a_table_with_symbols_and_relative_times(cli):
+    cli.add_running("api-tests")
+    cli.add("docs")
+    cli.clock.advance(720)
+
+    answer = cli.call("list", is_tty=True, NO_COLOR="1")
+
+    header, running, queued = answer.lines
+    assert header.split() == ["ID", "STATE", "PROJECT", "PRIO", "TIME", "NOTE"]
+    assert running.split() == ["1", "●", "running", "api-tests", "0", "12m"]
+    assert queued.split() == ["2", "○", "queued", "docs", "0", "waits", "12m"]
+
+
+def test_an_ended_project_shows_how_long_it_took_and_when_that_was(cli):
+    cli.add_running("lint")
+    cli.clock.advance(120)
+    cli.queue.finish(1, success=True)
+    cli.clock.advance(480)
+
+    table = cli.call("list", is_tty=True, NO_COLOR="1").lines
+
+    assert table[1].split() == ["1", "✓", "completed", "lint", "0", "2m,", "8m", "ago"]
+
+
+def test_colours_are_for_terminals_that_want_them(cli):
+    cli.add_running()
+
+    assert "\x1b[" in cli.call("list", is_tty=True).out
+    for environ in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        assert "\x1b" not in cli.call("list", is_tty=True, **environ).out
+
+
+def test_markup_in_a_name_is_text(cli):
+    cli.add("docs", name="[bold]x[/bold]")
+
+    assert "[bold]x[/bold]" in cli.call("list", is_tty=True, NO_COLOR="1").out
+
+
+def test_a_table_is_never_wider_than_the_terminal(cli, monkeypatch):
+    ended(cli, "a-very-long-name-of-a-project-" * 3, success=False, reason="because " * 40)
+    monkeypatch.setenv("COLUMNS", "60")
+
+    table = cli.call("list", is_tty=True, NO_COLOR="1").lines
+
+    assert len(table) == 2
+    assert max(len(line) for line in table) <= 60
+    assert table[1].split()[:3] == ["1", "✗", "failed"]
+
+
+def test_a_verifying_project_shows_its_command(cli):
+    cli.add_running("docs", VERIFIED)
+    cli.finish(1)
+    cli.tick()
+
+    (row,) = cli.call("list").rows
+
+    assert (row[1], row[5]) == ("verifying", "make test")
+
+
+def test_a_project_that_reported_says_so(cli):
+    cli.add_running()
+    cli.report(1, Outcome.COMPLETED)
+
+    assert cli.call("list").rows[0][5] == "reported completed"
+
+
+def test_a_claimed_project_is_starting(cli):
+    cli.add()
+    cli.queue.claim_next("d")
+
+    assert cli.call("list").rows[0][5] == "starting"
+
+
+def test_a_processing_row_without_a_run_belongs_to_another_program(cli):
+    cli.store.insert_row(spec_path="/specs/a.md", status="processing")
+
+    assert cli.call("list").rows[0][1:6:4] == ["running", "started by another program"]
+
+
+def test_a_queued_project_says_what_it_waits_for(cli):
+    first = cli.add("first")
+    cli.call("add", str(cli.write_spec("second", "command: x\nafter: [first.md]")))
+
+    assert cli.call("list").rows[1][5] == f"after {first}"
+
+
+def test_waiting_for_what_failed_needs_a_person(cli):
+    failed = ended(cli, "first", success=False, reason="exit 1")
+    running = cli.add_running("other")
+    cli.call("add", str(cli.write_spec("second", "command: x\nafter: [first.md]")))
+
+    rows = cli.call("list").rows
+
+    assert [int(row[0]) for row in rows] == [3, running, failed]
+    assert rows[0][5] == f"! after {failed}, which failed"
+
+
+def test_a_dependency_that_is_over_in_another_way_is_named_so(cli):
+    path = cli.write_spec("first")
+    cli.call("add", str(path))
+    cli.call("add", str(cli.write_spec("second", "command: x\nafter: [first.md]")))
+    before = cli.get(1)
+    cli.store.save_project(before, type(before)(**{**_fields(before), "status": "retried"}))
+
+    assert "! after 1, which is retried" in cli.call("list").out
+
+
+def _fields(project):
+    return {name: getattr(project, name) for name in project.__struct_fields__}
+
+
+def test_a_retry_says_which_when_and_why(cli):
+    cli.add_running("migrate", "command: make\nretries: 2")
+    cli.finish(1, 3, said="no such table: users\n")
+    cli.tick()
+
+    (row,) = cli.call("list").rows
+
+    assert row[1] == "queued"
+    assert re.fullmatch(r'retry 1 of 2 in 2\ds: exit 3: "no such table: users"', row[5])
+
+
+def test_a_retry_whose_time_has_come_just_says_which(cli):
+    cli.add_running("migrate", "command: make\nretries: 2")
+    cli.finish(1, 3)
+    cli.tick()
+    cli.clock.advance(600)
+
+    assert cli.call("list").rows[0][5] == "retry 1 of 2: exit 3"
+
+
+def test_a_reset_project_says_that_old_processes_are_being_ended(cli):
+    cli.add_running()
+
+    cli.call("reset", "1", "--yes")
+
+    assert cli.call("list").rows[0][5] == "reset: old processes are being ended"
+
+
+def test_a_failed_project_says_why(cli):
+    ended(cli, "migrate", success=False, reason='exit 3: "no such table: users"')
+
+    assert cli.call("list").rows[0][5] == 'exit 3: "no such table: users"'
+
+
+def test_a_word_that_is_no_state_needs_a_person(cli):
+    cli.store.insert_row(spec_path="/specs/old.md", status="Borked")
+
+    told = cli.call("list", "--json").json["projects"][0]
+
+    assert (told["state"], told["status"]) == ("borked", "borked")
+    assert "retry puts it in the queue" in told["needs_you"]
+    assert "? borked" in cli.call("list", is_tty=True, NO_COLOR="1").out
+
+
+def test_the_first_page_is_short_and_says_what_is_left_out(cli):
+    for number in range(12):
+        ended(cli, f"done-{number}")
+    for number in range(60):
+        cli.add(f"spec-{number}")
+
+    answer = cli.call("list")
+
+    assert len(answer.lines) == 60
+    assert answer.err == "2 more completed, 10 more queued: list --all\n"
+
+
+def test_the_last_to_end_are_shown_whatever_their_ids(cli):
+    first = cli.add("first")
+    for number in range(12):
+        ended_id = cli.store.insert_row(
+            spec_path=f"/s/{number}.md", status="completed", completed_at=cli.clock.now() - 60
+        )
+    cli.queue.claim_next("d")
+    cli.queue.finish(first, success=True)
+
+    rows = cli.call("list", "-n", "3").rows
+
+    assert [int(row[0]) for row in rows] == [first, ended_id, ended_id - 1]
+
+
+def test_with_all_everything_is_shown(cli):
+    for number in range(60):
+        cli.add(f"spec-{number}")
+
+    answer = cli.call("list", "--all")
+
+    assert (len(answer.lines), answer.err) == (60, "")
+
+
+def test_a_count_limits_queued_and_ended(cli):
+    ended(cli, "done")
+    cli.add("a")
+    cli.add("b")
+
+    assert len(cli.call("list", "-n", "1").lines) == 2
+    assert cli.call("list", "-n", "0").lines == []
+
+
+@pytest.mark.parametrize(
+    ("state", "ids"),
+    [
+        ("queued", [3]),
+        ("running", [2]),
+        ("RUNNING", [2]),
+        ("processing", [2]),
+        ("completed", [1]),
+        ("verifying", []),
+    ],
+)
+def test_one_state_can_be_asked_for(cli, state, ids):
+    ended(cli, "done")
+    cli.add_running("runs")
+    cli.add("waits")
+
+    assert [int(row[0]) for row in cli.call("list", "--state", state).rows] == ids
+
+
+def test_verifying_and_running_are_told_apart(cli):
+    cli.add_running("docs", VERIFIED)
+    cli.finish(1)
+    cli.tick()
+
+    assert cli.call("list", "--state", "verifying", "-q").out == "1\n"
+    assert cli.call("list", "--state", "running", "-q").out == ""
+
+
+def test_an_unknown_state_is_refused_with_the_known_ones(cli):
+    answer = cli.call("list", "--state", "sleeping")
+
+    assert answer.code == 2
+    assert 'error: --state "sleeping": no such state; known: running, verifying, queued' in (
+        answer.err
+    )
+
+
+def test_a_word_of_an_old_program_can_be_asked_for_where_it_is_used(cli):
+    cli.store.insert_row(spec_path="/s/a.md", status="credit_paused")
+
+    assert cli.call("list", "--state", "credit_paused", "-q").out == "1\n"
+
+
+def test_a_batch_can_be_asked_for(cli):
+    cli.add("a", batch_id="night")
+    cli.add("b")
+
+    answer = cli.call("list", "--batch", "night")
+
+    assert ([row[0] for row in answer.rows], answer.err) == (["1"], "")
+
+
+def test_quiet_prints_ids(cli):
+    cli.add("a")
+    cli.add("b")
+
+    assert cli.call("list", "-q").out == "1\n2\n"
+
+
+def test_json_has_numbers_snake_case_and_utc_times(cli):
+    cli.add("docs", priority=2)
+
+    (told,) = cli.call("list", "--json").json["projects"]
+
+    assert (told["id"], told["priority"], told["queued_at"], told["started_at"]) == (
+        1,
+        2,
+        "2023-11-14T22:13:20.000Z",
+        None,
+    )
+
+
+def test_json_says_how_many_are_left_out(cli):
+    cli.add("a")
+    cli.add("b")
+
+    assert cli.call("list", "-n", "1", "--json").json["left_out"] == {"queued": 1}
+
+
+def test_an_empty_queue_is_no_data_and_one_remark(cli):
+    answer = cli.call("list")
+
+    assert (answer.code, answer.out, answer.err) == (0, "", "no projects\n")
+
+
+def test_a_person_with_an_empty_queue_is_told_the_first_step(cli):
+    assert "next: tmux-orchestrator add SPEC" in cli.call("list", is_tty=True).err

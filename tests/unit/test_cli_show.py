@@ -1,0 +1,293 @@
+"""`show`: all there is to know, and what to do next."""
+
+import pytest
+
+from scheduler_modules.cli_words import fact_text
+from scheduler_modules.errors import TmuxUnavailable
+from scheduler_modules.model import Fact, Outcome
+
+
+def section(answer, name):
+    """Return the lines below a heading."""
+    lines = answer.lines
+    start = lines.index(f"  {name}:") + 1
+    found = []
+    for line in lines[start:]:
+        if not line.startswith("    "):
+            break
+        found.append(line.strip())
+    return found
+
+
+def field(answer, name):
+    return next(
+        line.partition(":")[2].strip()
+        for line in answer.lines
+        if line.strip().startswith(f"{name}:")
+    )
+
+
+def test_the_first_line_answers(cli):
+    cli.add_running("docs")
+
+    assert cli.call("show", "1").lines[0] == "1  docs  ● running"
+
+
+def test_times_are_exact(cli):
+    cli.add("docs")
+
+    assert field(cli.call("show", "1"), "queued") == "2023-11-14T22:13:20.000Z"
+
+
+def test_the_plan_of_the_last_run_is_shown(cli):
+    cli.add_running("docs", "command: sh -c 'a b'\nverify: make test\ntimeout_minutes: 90")
+
+    answer = cli.call("show", "1")
+
+    assert field(answer, "command") == "sh -c 'a b'"
+    assert field(answer, "verify") == "make test"
+    assert field(answer, "time limit") == "1h30m"
+    assert field(answer, "retries") == "0 of 0 used"
+
+
+def test_a_running_project_tells_how_to_enter_it(cli):
+    cli.add_running("docs")
+
+    answer = cli.call("show", "1")
+
+    name = cli.run(1).session_name
+    assert field(answer, "session") == name
+    assert field(answer, "attach") == f"tmux -N -S /fake/tmux.sock attach-session -t={name}"
+
+
+def test_a_session_that_is_gone_is_said_to_be(cli):
+    cli.add_running("docs")
+    cli.finish(1)
+    cli.tick_for(2)
+
+    answer = cli.call("show", "1")
+
+    assert field(answer, "session") == f"{cli.run(1).session_name}, gone"
+    assert "attach:" not in answer.out
+
+
+def test_a_kept_session_can_still_be_entered(cli):
+    cli.add_running("docs")
+    cli.finish(1, 3)
+    cli.tick_for(2)
+
+    assert "attach-session" in field(cli.call("show", "1"), "attach")
+
+
+def test_an_unreachable_tmux_does_not_make_a_session_gone(cli):
+    cli.add_running("docs")
+    cli.finish(1, 3)
+    cli.tick_for(2)
+    cli.tmux.goes_down()
+
+    answer = cli.call("show", "1")
+
+    assert (answer.code, field(answer, "session")) == (0, cli.run(1).session_name)
+
+
+def test_every_run_is_told_with_its_end(cli):
+    cli.add_running("docs", "command: make\nretries: 1")
+    cli.finish(1, 3)
+    cli.tick()
+    cli.tick_for(40)
+    cli.finish(1, 0)
+    cli.tick()
+
+    first, second = section(cli.call("show", "1"), "runs")
+
+    assert first.startswith("1, failed, from 2023-11-14T22:13:20.000Z, to ")
+    assert "exit 3" in first
+    assert second.startswith("2, completed, from ")
+
+
+def test_a_run_that_was_launched_again_after_a_crash_says_so(cli):
+    cli.add("docs")
+    cli.tmux.refuse_next(TmuxUnavailable("tmux did not answer"))
+    cli.tick(2)
+
+    (run,) = section(cli.call("show", "1"), "runs")
+
+    assert "launched again after a crash" in run
+
+
+def test_what_a_run_said_of_itself_is_told(cli):
+    cli.add_running("docs")
+    cli.report(1, Outcome.FAILED, "no key")
+
+    assert 'reported failed "no key"' in section(cli.call("show", "1"), "runs")[0]
+
+
+def test_dependencies_are_told_with_their_state(cli):
+    cli.call("add", str(cli.write_spec("first")))
+    cli.call("add", str(cli.write_spec("second", "command: x\nafter: [first.md, absent.md]")))
+
+    told = section(cli.call("show", "2"), "after")
+
+    assert told == [
+        f"○ 1 queued  {cli.specs}/first.md",
+        f"○ not queued  {cli.specs}/absent.md",
+    ]
+
+
+def test_a_met_dependency_is_ticked_off(cli):
+    cli.call("add", str(cli.write_spec("first")))
+    cli.call("add", str(cli.write_spec("second", "command: x\nafter: [first.md]")))
+    cli.queue.claim_next("d")
+    cli.queue.finish(1, success=True)
+
+    assert section(cli.call("show", "2"), "after")[0].startswith("✓ 1 completed")
+
+
+def test_logs_are_told_by_window(cli):
+    cli.add_running("docs", "windows: [{role: one, command: a}, {role: two, command: b}]")
+
+    told = section(cli.call("show", "1"), "logs")
+
+    token = cli.run(1).token
+    assert told == [
+        f"one          /fake/logs/runs/{token}/one.log",
+        f"two          /fake/logs/runs/{token}/two.log",
+    ]
+
+
+def test_what_happened_is_told_in_order_with_offsets(cli):
+    cli.add("docs")
+    cli.clock.advance(90)
+    cli.tick()
+
+    told = section(cli.call("show", "1"), "what happened")
+
+    assert [line.split()[1:3] for line in told] == [
+        ["+0s", "queued"],
+        ["+1m", "claimed"],
+        ["+1m", "running"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "detail", "text"),
+    [
+        (
+            "project_failed",
+            {"outcome": "failed", "reason": "exit 3", "exit_code": 3},
+            "failed: exit 3",
+        ),
+        (
+            "project_failed",
+            {"outcome": "timed_out", "reason": "timed out after 1h"},
+            "failed (timed_out): timed out after 1h",
+        ),
+        (
+            "project_failed",
+            {"outcome": "failed", "reason": "odd", "exit_code": 3},
+            "failed (exit code 3): odd",
+        ),
+        ("project_completed", {"outcome": "completed", "reason": None}, "completed"),
+        ("project_queued", {"spec_path": "/s/a.md", "priority": 3}, "queued"),
+        (
+            "project_requeued",
+            {"outcome": "lost", "reason": "gone", "retry": 1, "retries": 2},
+            "queued again (retry 1): gone",
+        ),
+        ("project_reported", {"outcome": "failed", "note": "no key"}, "reported (failed): no key"),
+        ("project_changed", {"priority": 3}, "changed (priority 3)"),
+        ("project_reset", {"reason": "why", "was": "processing"}, "reset (was processing): why"),
+        ("something_new", {"some_thing": "a\nb"}, "something new (some thing a b)"),
+    ],
+)
+def test_a_fact_is_told_in_words(name, detail, text):
+    assert fact_text(Fact(id=1, at=0.0, name=name, detail=detail)) == text
+
+
+@pytest.mark.parametrize(
+    ("prepare", "step"),
+    [
+        (lambda cli: cli.add_running("docs"), "logs -f 1"),
+        (lambda cli: cli.add("docs"), "wait 1"),
+        (lambda cli: cli.store.insert_row(spec_path="/s/a.md", status="failed"), "retry 1"),
+        (lambda cli: cli.store.insert_row(spec_path="/s/a.md", status="zombie"), "retry 1"),
+        (
+            lambda cli: cli.call("add", str(cli.write_spec("b", "command: x\nafter: [a.md]"))),
+            "remove 1",
+        ),
+    ],
+)
+def test_a_person_is_told_the_next_step(cli, prepare, step):
+    prepare(cli)
+
+    assert f"next: tmux-orchestrator {step}" in cli.call("show", "1", is_tty=True).err
+
+
+def test_what_blocks_a_project_is_the_next_to_be_shown(cli):
+    cli.call("add", str(cli.write_spec("a")))
+    cli.call("add", str(cli.write_spec("b", "command: x\nafter: [a.md]")))
+    cli.queue.claim_next("d")
+    cli.queue.finish(1, success=False)
+
+    assert "show 1" in cli.call("show", "2", is_tty=True).err
+
+
+def test_a_completed_project_leads_to_its_logs(cli):
+    cli.add_running("docs")
+    cli.finish(1)
+    cli.tick()
+
+    assert cli.call("show", "1", "--json").json["next"] == ["tmux-orchestrator logs 1"]
+
+
+def test_a_completed_row_of_an_old_program_leads_nowhere(cli):
+    cli.store.insert_row(spec_path="/s/a.md", status="completed")
+
+    assert cli.call("show", "1", "--json").json["next"] == []
+
+
+def test_json_holds_runs_facts_logs_and_how_to_attach(cli):
+    cli.add_running("docs")
+
+    told = cli.call("show", "1", "--json").json
+
+    assert (told["id"], told["state"], told["attempt"]) == (1, "running", 1)
+    assert [fact["name"] for fact in told["facts"]] == cli.facts(1)
+    assert told["runs"][0]["attempt"] == 1
+    assert told["attach"][0] == "tmux"
+    assert told["dependencies"] == []
+    assert list(told["logs"]) == ["main"]
+
+
+def test_no_token_leaves_us_but_in_the_paths_of_logs(cli):
+    cli.add_running("docs")
+
+    told = cli.call("show", "1", "--json").json
+
+    assert cli.run(1).token not in str({**told, "logs": {}})
+
+
+def test_quiet_prints_the_id(cli):
+    cli.add("docs")
+
+    assert cli.call("show", "docs", "-q").out == "1\n"
+
+
+def test_a_row_without_a_run_is_shown_too(cli):
+    cli.store.insert_row(spec_path="/s/a.md", status="completed", session_name="old-impl-1")
+
+    answer = cli.call("show", "1")
+
+    assert field(answer, "session") == "old-impl-1, gone"
+
+
+def test_a_plan_that_cannot_be_read_is_left_out(cli):
+    cli.add_running("docs")
+    run = cli.run(1)
+    cli.store.save_run(
+        type(run)(**{n: getattr(run, n) for n in run.__struct_fields__} | {"plan": "{broken"})
+    )
+
+    answer = cli.call("show", "1")
+
+    assert (answer.code, "command:" in answer.out) == (0, False)

@@ -1,0 +1,307 @@
+"""`status`, `daemon status`, `daemon stop`, `config`, `completion`: how things stand."""
+
+import pytest
+
+from scheduler_modules.errors import SchedulerError
+from tests.cli_world import DAEMON_PID
+
+
+def ended(cli, stem, *, success):
+    project_id = cli.add(stem)
+    cli.queue.claim_next("d")
+    cli.queue.finish(project_id, success=success, reason=None if success else "exit 3")
+    return project_id
+
+
+def test_a_running_daemon_is_told_with_pid_and_duties(cli):
+    cli.start_daemon()
+
+    first = cli.call("status").lines[0]
+
+    assert first.startswith(f"● daemon runs: default, pid {DAEMON_PID}, started ")
+    assert first.endswith("duties: launch, checkin")
+
+
+def test_without_a_daemon_the_first_line_says_so(cli):
+    answer = cli.call("status", is_tty=True, NO_COLOR="1")
+
+    assert answer.lines[0] == "✗ no daemon runs, so nothing is started"
+    assert "next: tmux-orchestrator daemon start" in answer.err
+
+
+def test_a_daemon_for_checkins_alone_starts_no_projects(cli):
+    cli.locks.mode("checkin").try_acquire()
+
+    assert cli.call("status").lines[0] == (
+        "! daemon runs, but none that starts projects: checkin, this process"
+    ).replace("this process", "daemon")
+
+
+def test_when_all_is_well_it_says_that_nothing_needs_a_person(cli):
+    cli.start_daemon()
+    cli.add("docs")
+
+    assert cli.call("status").lines[1:] == [
+        "✓ nothing needs you",
+        "○ next: 1  docs  (1 of 1 slots free)",
+        "  1 queued",
+    ]
+
+
+def test_what_needs_a_person_is_listed_with_its_reason(cli):
+    cli.start_daemon()
+    cli.store.insert_row(spec_path="/s/old.md", status="zombie", error_message="no session")
+    cli.call("add", str(cli.write_spec("b", "command: x\nafter: [a.md]")))
+
+    answer = cli.call("status", is_tty=True, NO_COLOR="1")
+
+    assert answer.lines[1:3] == [
+        "! needs you: 1  old  no session",
+        "! needs you: 2  b  ! after a.md, which is not queued",
+    ]
+    assert "next: tmux-orchestrator show 1" in answer.err
+
+
+def test_what_failed_within_a_day_is_listed(cli):
+    ended(cli, "docs", success=False)
+    cli.clock.advance(60)
+
+    assert "✗ failed 1m ago: 1  docs  exit 3" in cli.call("status").lines
+
+
+def test_what_failed_before_is_not(cli):
+    cli.start_daemon()
+    ended(cli, "docs", success=False)
+    cli.clock.advance(86_401)
+
+    assert cli.call("status").lines[1] == "✓ nothing needs you"
+
+
+def test_counts_use_the_words_of_people(cli):
+    ended(cli, "done", success=True)
+    cli.add_running("runs")
+
+    assert cli.call("status").lines[-1] == "  1 completed, 1 running"
+
+
+def test_an_empty_queue_has_no_counts(cli):
+    assert cli.call("status").lines[-2:] == [
+        "○ next: nothing  (1 of 1 slots free)",
+        "  no projects yet",
+    ]
+
+
+def test_json_answers_the_same_questions(cli):
+    cli.start_daemon()
+    cli.add("docs")
+
+    told = cli.call("status", "--json").json
+
+    assert told["daemons"] == [
+        {
+            "mode": "default",
+            "pid": DAEMON_PID,
+            "since": told["daemons"][0]["since"],
+            "duties": ["launch", "checkin"],
+        }
+    ]
+    assert (told["is_launching"], told["needs_you"], told["failed"]) == (True, [], [])
+    assert (told["next"]["id"], told["slots"], told["free_slots"]) == (1, 1, 1)
+    assert (told["counts"], told["home"]) == ({"queued": 1}, str(cli.home))
+
+
+def test_quiet_says_nothing(cli):
+    assert cli.call("status", "-q").out == ""
+
+
+# -- daemon status, daemon stop -----------------------------------------------------------------
+
+
+def test_daemon_status_is_0_while_one_starts_projects(cli):
+    cli.start_daemon()
+
+    answer = cli.call("daemon", "status")
+
+    assert answer.code == 0
+    assert answer.out.startswith(f"daemon runs: default, pid {DAEMON_PID}")
+
+
+def test_daemon_status_is_7_without_one(cli):
+    answer = cli.call("daemon", "status")
+
+    assert (answer.code, answer.out) == (7, "no daemon runs that starts projects\n")
+
+
+def test_daemon_status_is_7_with_one_for_checkins_alone(cli):
+    cli.locks.mode("checkin").try_acquire()
+
+    answer = cli.call("daemon", "status")
+
+    assert (answer.code, len(answer.lines)) == (7, 2)
+
+
+def test_an_old_daemon_counts_as_one(cli):
+    cli.lock_table.seize("scheduler-queue", "an old daemon")
+
+    assert cli.call("daemon", "status").code == 0
+
+
+def test_daemon_status_as_json(cli):
+    assert cli.call("daemon", "status", "--json").json == {"daemons": [], "is_launching": False}
+
+
+def test_daemon_status_quietly_is_an_exit_code(cli):
+    answer = cli.call("daemon", "status", "-q")
+
+    assert (answer.code, answer.out, answer.err) == (7, "", "")
+
+
+def test_the_daemon_that_holds_the_lock_is_stopped(cli):
+    cli.start_daemon()
+    process = cli.processes.identity(DAEMON_PID)
+    cli.meanwhile = cli.stop_daemon
+
+    answer = cli.call("daemon", "stop")
+
+    assert (answer.code, cli.processes.is_alive(process)) == (0, False)
+    assert answer.lines == [
+        f"daemon stopped (default, pid {DAEMON_PID})",
+        "running projects go on",
+    ]
+
+
+def test_stopping_without_a_daemon_is_fine(cli):
+    answer = cli.call("daemon", "stop")
+
+    assert (answer.code, answer.out) == (0, "no daemon was running\n")
+
+
+def test_a_daemon_of_another_mode_is_left_alone(cli):
+    cli.start_daemon()
+
+    answer = cli.call("daemon", "stop", "--mode", "checkin", "--json")
+
+    assert (answer.code, answer.json) == (0, {"stopped": []})
+    assert cli.processes.identity(DAEMON_PID) is not None
+
+
+def test_a_daemon_that_does_not_stop_is_said_after_ten_seconds(cli):
+    cli.lock_table.pids["stubborn"] = DAEMON_PID
+    cli.lock_table.seize("scheduler-queue", "stubborn")
+    cli.processes.start(pid=DAEMON_PID, ignores_term=True)
+
+    answer = cli.call("daemon", "stop")
+
+    assert (answer.code, answer.err.splitlines()) == (
+        1,
+        [
+            "waiting until the daemon stops (at most 10 s)",
+            f"error: the daemon (pid {DAEMON_PID}) still runs 10 s after SIGTERM",
+        ],
+    )
+
+
+def test_a_daemon_nobody_can_name_is_not_guessed(cli):
+    cli.lock_table.seize("scheduler-queue", "somebody")
+
+    answer = cli.call("daemon", "stop")
+
+    assert (answer.code, "cannot be told: somebody" in answer.err) == (4, True)
+
+
+def test_what_stands_in_the_place_of_a_lock_does_not_spoil_an_answer(cli, monkeypatch):
+    def broken(self):
+        raise SchedulerError("lock file x is a folder")
+
+    monkeypatch.setattr("tests.fakes.lock.FakeLock.is_free", broken)
+
+    answer = cli.call("add", str(cli.write_spec("docs")))
+
+    assert (answer.code, cli.status(1)) == (0, "queued")
+    assert "whether a daemon runs cannot be told: lock file x is a folder" in answer.err
+
+
+# -- config, completion -------------------------------------------------------------------------
+
+
+def test_settings_are_told_with_their_origin(cli):
+    rows = cli.call("config").rows
+
+    assert ["TMUX_ORCHESTRATOR_HOME", str(cli.home), "environment"] in rows
+    assert ["KEEP_SESSIONS", "failed", "default"] in rows
+
+
+def test_a_secret_is_masked_everywhere(cli):
+    for arguments in (["config"], ["config", "--json"]):
+        for is_tty in (False, True):
+            answer = cli.call(*arguments, is_tty=is_tty, SMTP_PASSWORD="hunter2")
+            assert "hunter2" not in answer.out
+            assert "***" in answer.out
+
+
+def test_json_keeps_numbers_and_truths(cli):
+    told = {s["name"]: s for s in cli.call("config", "--json").json["settings"]}
+
+    assert told["TICK_SEC"]["value"] == 0.5
+    assert told["SMTP_USE_TLS"]["value"] is True
+    assert told["TMUX_ORCHESTRATOR_HOME"]["value"] == str(cli.home)
+    assert told["SMTP_PASSWORD"]["is_secret"] is True
+
+
+def test_a_person_sees_defaults_dimmed(cli):
+    lines = cli.call("config", is_tty=True).lines
+
+    assert lines[0].startswith("TMUX_ORCHESTRATOR_HOME")
+    assert lines[1].startswith("\x1b[2mSCHEDULER_DB_URL")
+
+
+def test_a_bad_setting_is_said_on_one_line(cli):
+    answer = cli.call("config", TICK_SEC="soon")
+
+    assert (answer.code, len(answer.err.splitlines())) == (2, 1)
+    assert "TICK_SEC='soon' (environment): allowed is" in answer.err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_script_of_each_shell_is_printed(cli, shell):
+    answer = cli.call("completion", shell)
+
+    assert (answer.code, answer.err) == (0, "")
+    assert f"_TMUX_ORCHESTRATOR_COMPLETE={shell}_complete" in answer.out
+
+
+def test_the_shell_is_taken_from_the_environment(cli):
+    assert "zsh_complete" in cli.call("completion", SHELL="/usr/bin/zsh").out
+
+
+@pytest.mark.parametrize("arguments", [[], ["tcsh"]])
+def test_an_unknown_shell_is_refused(cli, arguments):
+    answer = cli.call("completion", *arguments, SHELL="/bin/sh")
+
+    assert (answer.code, answer.out) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("tmux-orchestrator li", "plain,list"),
+        ("tmux-orchestrator daemon sto", "plain,stop"),
+        ("tmux-orchestrator list --st", "plain,--state"),
+        ("tmux-orchestrator add spe", "file,spe"),
+        ("tmux-orchestrator add --project spe", "dir,spe"),
+    ],
+)
+def test_words_are_completed(cli, monkeypatch, capsys, words, found):
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+
+    assert cli.call(_TMUX_ORCHESTRATOR_COMPLETE="bash_complete").code == 0
+    assert capsys.readouterr().out.strip() == found
+
+
+@pytest.mark.parametrize("instruction", ["bash_complete", "bash_nonsense", "tcsh_complete", "x"])
+def test_a_completion_nobody_asked_for_is_no_trace(cli, instruction):
+    answer = cli.call(_TMUX_ORCHESTRATOR_COMPLETE=instruction)
+
+    assert answer.code in {1, 2}
+    assert "Traceback" not in answer.err
