@@ -1,5 +1,6 @@
 """One SQLite file: a connection for each thread, none across a fork, errors in our words."""
 
+import math
 import os
 import sqlite3
 import threading
@@ -20,6 +21,8 @@ from scheduler_modules.errors import (
 
 _Result = TypeVar("_Result")
 _CHECKPOINT_BYTES = 4 * 1024 * 1024
+_SLICE_SEC = 0.5
+"""SQLite waits for a lock inside one C call, in which no signal is handled: it waits in slices."""
 
 
 class NotUnique(NotPossible):
@@ -47,7 +50,8 @@ class Database:
     def __init__(self, path: Path, statements: Statements, lock_wait_sec: float) -> None:
         self._path = path
         self._statements = statements
-        self._lock_wait_sec = lock_wait_sec
+        self._slice_sec = min(lock_wait_sec, _SLICE_SEC)
+        self._slices = max(1, math.ceil(lock_wait_sec / _SLICE_SEC))
         self._file = _identity(path)
         self._local = threading.local()
         self._guard = threading.Lock()
@@ -126,7 +130,7 @@ class Database:
         if not session.in_transaction:
             self._refuse_what_is_gone()
             if not session.is_open:
-                self._run(session, lambda: session.open(self._path, self._lock_wait_sec))
+                self._run(session, lambda: session.open(self._path, self._slice_sec))
         return session
 
     def _new_session(self) -> Session:
@@ -164,7 +168,7 @@ class Database:
         if session.in_transaction and session.failure is not None:
             raise session.failure
         try:
-            return act()
+            return self._patiently(act)
         except (OverflowError, UnicodeEncodeError) as error:
             raise _Unstorable(f"the database cannot hold this: {error}") from error
         except (sqlite3.Error, UnicodeDecodeError) as error:
@@ -173,6 +177,17 @@ class Database:
             # SQLite may have rolled back by itself: what follows must not commit on its own.
             session.failure = translate(self._path, error)
             raise session.failure from error
+
+    def _patiently(self, act: Callable[[], _Result]) -> _Result:
+        """Do it; where another program holds the lock, again until the time for that is over."""
+        for slices_left in reversed(range(self._slices)):
+            try:
+                return act()
+            except sqlite3.OperationalError as error:
+                code = getattr(error, "sqlite_errorcode", None) or 0
+                if code & 0xFF != sqlite3.SQLITE_BUSY or not slices_left:
+                    raise
+        raise AssertionError("unreachable")
 
     def _commit(self, session: Session) -> None:
         if session.is_abandoned:
@@ -191,7 +206,7 @@ class Database:
             return
         with session.lock:
             try:
-                session.checkpoint(self._lock_wait_sec)
+                session.checkpoint(self._slice_sec)
             except sqlite3.Error:
                 # The commit stands; a later one tries again, on a new connection.
                 session.close(is_same_file=self._is_same_file())

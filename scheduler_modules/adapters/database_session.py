@@ -32,8 +32,8 @@ class Session:
         self.is_abandoned = False
         """In a forked child: the connection is the parent's."""
 
-    def open(self, path: Path, lock_wait_sec: float) -> None:
-        self.connection = _connect(path, lock_wait_sec)
+    def open(self, path: Path, wait_sec: float) -> None:
+        self.connection = _connect(path, wait_sec)
         self.is_open = True
 
     def fetch(self, statement: str, parameters: dict[str, Any]) -> list[Row]:
@@ -69,7 +69,7 @@ class Session:
             # Nothing was committed; a new connection starts from what is on disk.
             self.close(is_same_file=True)
 
-    def checkpoint(self, lock_wait_sec: float) -> None:
+    def checkpoint(self, wait_sec: float) -> None:
         """Move the write-ahead log into the database, holding the right to write meanwhile.
 
         Raises:
@@ -77,7 +77,7 @@ class Session:
         """
         self.connection.execute(f"pragma busy_timeout={_CHECKPOINT_WAIT_MS}")
         self.connection.execute("pragma wal_checkpoint(truncate)").fetchall()
-        self.connection.execute(f"pragma busy_timeout={lock_wait_sec * 1000:.0f}")
+        self.connection.execute(f"pragma busy_timeout={wait_sec * 1000:.0f}")
 
     def close(self, *, is_same_file: bool) -> None:
         """Close the connection. One whose file was replaced is left open for good: closing it
@@ -111,12 +111,12 @@ class Session:
             _never_closed.append(self.connection)
 
 
-def _connect(path: Path, lock_wait_sec: float) -> sqlite3.Connection:
+def _connect(path: Path, wait_sec: float) -> sqlite3.Connection:
     # Other threads close it, when its own has ended or before a fork.
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode=rw",
         uri=True,
-        timeout=lock_wait_sec,
+        timeout=wait_sec,
         isolation_level=None,
         check_same_thread=False,
     )

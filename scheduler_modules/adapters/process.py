@@ -1,10 +1,11 @@
 """Processes of this machine, read from /proc and signalled through pidfds."""
 
+import enum
 import errno
 import logging
 import os
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ logger = logging.getLogger(__name__)
 _MARKER = b"SCHEDULER_RUN_ID="
 _TMUX_SERVER = b"tmux: server"
 _CHUNK_BYTES = 65_536
+_MAX_LOOKS = 50
 _DEAD = {b"Z", b"X", b"x"}
 # Gone meanwhile, or not for us to see. Anything else (no file handles left) tells nothing of the
 # process, which must not be taken for gone.
@@ -49,14 +51,19 @@ class LinuxProcesses:
         """
         entry = _MARKER + os.fsencode(run_token) if run_token else b""
         sessions = {pid for pid in pane_pids if pid > 1}
-        spared = {1, os.getpid()}
-        found = []
-        for pid in _numbers("/proc"):
-            if pid in spared:
-                continue
-            seen = _look(pid)
-            if seen is not None and _belongs(seen, entry, sessions) and not _is_tmux_server(seen):
-                found.append(seen.identity)
+        looked = {1, os.getpid()}
+        found: list[ProcessIdentity] = []
+        for _ in range(_MAX_LOOKS):
+            fresh = set(_numbers("/proc")) - looked
+            looked |= fresh
+            verdicts = [_judge(pid, entry, sessions) for pid in fresh]
+            found += [verdict for verdict in verdicts if isinstance(verdict, ProcessIdentity)]
+            # Whoever ended between being listed and being read may have left a child that was
+            # not listed: only a look that missed nobody tells who is there.
+            if not any(verdict is _Verdict.ENDED for verdict in verdicts):
+                return sorted(found)
+        if not found:
+            raise SchedulerError("processes come and go too fast to tell whether some are a run's")
         return sorted(found)
 
     def send(self, process: ProcessIdentity, signal_number: int) -> bool:
@@ -87,11 +94,20 @@ class LinuxProcesses:
         return True
 
 
+class _Verdict(enum.Enum):
+    """What is said of a process that is not the run's."""
+
+    ANOTHER = enum.auto()
+    ENDED = enum.auto()
+    """It was gone, or a zombie, before enough of it was read."""
+
+
 class _Seen(msgspec.Struct, frozen=True):
     """What /proc/PID/stat says of a living process."""
 
     identity: ProcessIdentity
     name: bytes
+    parent: int
     session: int
     is_headless: bool
     """Its first thread has ended and looks like a zombie; others run on."""
@@ -120,28 +136,42 @@ def _look(pid: int) -> _Seen | None:
     return _Seen(
         identity=ProcessIdentity(pid, int(fields[19])),
         name=content[start + 1 : end],
+        parent=int(fields[1]),
         session=int(fields[3]),
         is_headless=is_headless,
     )
 
 
-def _belongs(seen: _Seen, entry: bytes, sessions: Collection[int]) -> bool:
+def _judge(pid: int, entry: bytes, sessions: Collection[int]) -> "ProcessIdentity | _Verdict":
+    seen = _look(pid)
+    if seen is None:
+        return _Verdict.ENDED
     if seen.session in sessions:
         # What runs as another user there (sudo) is as much out of reach as its environment.
-        return _may_signal(seen.identity.pid)
-    if not entry or not any(entry in environ for environ in _environs(seen)):
-        return False
-    # Was that still the same process?
-    again = _look(seen.identity.pid)
-    return again is not None and again.identity == seen.identity
+        is_meant = _may_signal(pid)
+    else:
+        environs = _environs(seen)
+        if not any(environs):
+            # It ended, has none, or is just being replaced by another program: that is quick.
+            environs = _environs(seen)
+        is_meant = bool(entry) and any(entry in environ for environ in environs)
+        if is_meant or not any(environs):
+            # Was that still the same process?
+            again = _look(pid)
+            if again is None or again.identity != seen.identity:
+                return _Verdict.ENDED
+    if not is_meant or _is_tmux_server(seen):
+        return _Verdict.ANOTHER
+    return seen.identity
 
 
-def _environs(seen: _Seen) -> Iterator[list[bytes]]:
+def _environs(seen: _Seen) -> list[list[bytes]]:
+    """Return the entries of its environment; several where threads are looked at one by one."""
     pid = seen.identity.pid
-    yield _read(f"/proc/{pid}/environ").split(b"\0")
+    paths = [f"/proc/{pid}/environ"]
     if seen.is_headless:
-        for thread in _numbers(f"/proc/{pid}/task"):
-            yield _read(f"/proc/{pid}/task/{thread}/environ").split(b"\0")
+        paths += [f"/proc/{pid}/task/{thread}/environ" for thread in _numbers(f"/proc/{pid}/task")]
+    return [[entry for entry in _read(path).split(b"\0") if entry] for path in paths]
 
 
 def _may_signal(pid: int) -> bool:
@@ -154,6 +184,10 @@ def _may_signal(pid: int) -> bool:
 
 def _is_tmux_server(seen: _Seen) -> bool:
     if seen.name != _TMUX_SERVER:
+        return False
+    parent = _look(seen.parent)
+    if parent is not None and parent.name == _TMUX_SERVER:
+        # A pane just born, on its way to its program.
         return False
     try:
         program = Path(f"/proc/{seen.identity.pid}/exe").readlink()

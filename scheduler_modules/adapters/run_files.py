@@ -15,7 +15,7 @@ from scheduler_modules.utils import ROLE_PATTERN, SESSION_PATTERN, one_line, pla
 _RUNNER = Path(__file__).with_name("runner.sh")
 _START = re.compile(r"(\d{1,10}) (\d{1,20})\n", re.ASCII)
 _EXIT = re.compile(r"(\d{1,3})\n", re.ASCII)
-_LONGEST_RECORD_BYTES = 40
+_LONGEST_RECORD_BYTES = 100
 _LAST_LINE_LOOK_BYTES = 16_384
 _LAST_LINE_CHARACTERS = 500
 
@@ -64,6 +64,11 @@ class DiskRunFiles:
         with_text = (line for line in reversed(lines) if line.strip())
         last = next(with_text, None)
         return None if last is None else one_line(last, _LAST_LINE_CHARACTERS)
+
+    def session_name(self, token: str) -> str | None:
+        _check(token, "any")
+        words = _record(self._runs_dir / token, ".session").split()
+        return words[0] if len(words) == 1 else None
 
     def remove(self, token: str) -> None:
         _check(token, "any")

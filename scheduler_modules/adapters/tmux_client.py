@@ -91,7 +91,7 @@ class TmuxClient:
 def remind_of_the_dead(server_pid: int, child_pids: Iterable[int]) -> bool:
     """Let a server collect children whose end it missed. True: there were some.
 
-    When a pane ends, a tmux that keeps utmp records runs a helper and is deaf to SIGCHLD for that
+    When a pane ends, a tmux that keeps utmp records runs a program and is deaf to SIGCHLD for that
     moment (libutempter). If the pane's process ends in it, its status stays unknown until some
     other child ends; 16 of 100 did on a busy machine. The signal does nothing else.
     """

@@ -194,7 +194,7 @@ def _run_text(run: Run) -> str:
     said.append(f"from {iso_utc(begun)}")
     if run.ended_at is not None:
         said.append(f"to {iso_utc(run.ended_at)} ({short_duration(run.ended_at - begun)})")
-    if run.exit_code is not None:
+    if run.exit_code is not None and f"exit {run.exit_code}" not in (run.reason or ""):
         said.append(f"exit {run.exit_code}")
     if run.launches > 1:
         said.append("launched again after a crash")

@@ -73,7 +73,7 @@ def _print(cli: Cli, standing: _Standing) -> None:
     terminal, now = cli.terminal, cli.clock.now()
     terminal.line(_daemon_line(cli, standing))
     for card in standing.needs_you:
-        terminal.line(terminal.yellow(f"! needs you: {_named(card)}  {card.note}"))
+        terminal.line(terminal.yellow(f"! needs you: {_named(card)}  {card.needs_you}"))
     for card in standing.failed:
         ended = ago(card.project.completed_at, now)
         terminal.line(f"{symbol(card.word)} {card.word} {ended}: {_named(card)}  {card.note}")

@@ -19,6 +19,7 @@ class FakeWorld:
         self.write_start = self.files.write_start
         self.write_exit = self.files.write_exit
         self.write_log = self.files.write_log
+        self.write_session = self.files.write_session
 
 
 class RealWorld:
@@ -30,6 +31,11 @@ class RealWorld:
 
     def write_exit(self, token, role, code):
         self._write(token, role, ".exit", f"{code}\n")
+
+    def write_session(self, token, text):
+        base = self.files.runner_argv(token, "main", ["true"])[2].removesuffix(".main")
+        with open(f"{base}.session", "w") as session:
+            session.write(text)
 
     def write_log(self, token, role, text):
         with self.files.log_path(token, role).open("a") as log:
@@ -78,6 +84,24 @@ def test_records_of_one_window_are_not_those_of_another(world):
 
     assert world.files.exit_code(TOKEN, "verify") == 2
     assert world.files.exit_code(OTHER_TOKEN, "main") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("web-impl-1\n", "web-impl-1"), ("  web ", "web"), ("", None), ("two words\n", None)],
+)
+def test_the_session_a_launcher_wrote_down_is_read(world, text, name):
+    world.write_session(TOKEN, text)
+
+    assert world.files.session_name(TOKEN) == name
+
+
+def test_no_session_is_written_down_at_first_nor_after_removal(world):
+    before = world.files.session_name(TOKEN)
+    world.write_session(TOKEN, "web")
+    world.files.remove(TOKEN)
+
+    assert (before, world.files.session_name(TOKEN)) == (None, None)
 
 
 def test_removing_a_run_leaves_other_runs_and_its_log(world):

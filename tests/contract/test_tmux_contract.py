@@ -164,6 +164,19 @@ def test_sessions_of_other_people_are_shown_but_not_ours(world):
     ]
 
 
+def test_panes_are_listed_by_session_and_window(world):
+    world.tmux.create_session(plan(world, name="b", roles=("x", "a")))
+    world.tmux.create_session(plan(world, name="a"))
+
+    panes = world.tmux.snapshot().panes
+
+    assert [(p.session_name, p.window_name) for p in panes] == [
+        ("a", "main"),
+        ("b", "x"),
+        ("b", "a"),
+    ]
+
+
 def test_a_window_is_added_behind_the_others(world):
     created = world.tmux.create_session(plan(world, roles=("main", "tester")))
 

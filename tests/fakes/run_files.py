@@ -15,6 +15,7 @@ class FakeRunFiles:
         self._starts: dict[tuple[str, str], RunStart] = {}
         self._exits: dict[tuple[str, str], int] = {}
         self._logs: dict[tuple[str, str], str] = {}
+        self._sessions: dict[str, str] = {}
 
     def runner_argv(self, token: str, role: str, argv: Sequence[str]) -> tuple[str, ...]:
         _check(token, role)
@@ -38,8 +39,14 @@ class FakeRunFiles:
         last = next((line for line in reversed(lines) if line.strip()), None)
         return None if last is None else one_line(last, 500)
 
+    def session_name(self, token: str) -> str | None:
+        _check(token, "any")
+        words = self._sessions.get(token, "").split()
+        return words[0] if len(words) == 1 else None
+
     def remove(self, token: str) -> None:
         _check(token, "any")
+        self._sessions.pop(token, None)
         for kept in (self._starts, self._exits):
             for key in [key for key in kept if key[0] == token]:
                 del kept[key]
@@ -55,6 +62,10 @@ class FakeRunFiles:
     def write_exit(self, token: str, role: str, code: int) -> None:
         """Do as the runner does when its command has ended."""
         self._exits[token, role] = code
+
+    def write_session(self, token: str, text: str) -> None:
+        """Do as an external launcher that tells the name of its session."""
+        self._sessions[token] = text
 
     def write_log(self, token: str, role: str, text: str) -> None:
         """Let the window print something more."""

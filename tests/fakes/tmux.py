@@ -77,7 +77,7 @@ class FakeTmux:
             server=self.server,
             panes=tuple(
                 _state(session, pane)
-                for session in self.sessions.values()
+                for _, session in sorted(self.sessions.items())
                 for pane in session.panes
             ),
         )

@@ -3,10 +3,12 @@
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -211,6 +213,28 @@ def test_a_database_that_stays_locked_is_told_after_the_wait(path):
         other.execute("rollback")
     assert store.add_project(new_project("a.md")) == 1
     store.close()
+
+
+def test_a_signal_is_handled_while_another_program_holds_the_lock(path):
+    store = open_sqlite_store(path, lock_wait_sec=20)
+    before = signal.signal(signal.SIGALRM, _interrupt)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("begin immediate")
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        began = time.monotonic()
+
+        try:
+            with pytest.raises(InterruptedError):
+                store.add_project(new_project("a.md"))
+        finally:
+            signal.signal(signal.SIGALRM, before)
+
+    assert time.monotonic() - began < 5
+    store.close()
+
+
+def _interrupt(_number, _frame):
+    raise InterruptedError
 
 
 def test_after_a_failure_the_rest_of_a_transaction_is_refused_and_nothing_commits(path, store):

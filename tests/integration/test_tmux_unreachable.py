@@ -139,6 +139,18 @@ def test_a_question_that_took_too_long_is_not_asked_again(tmp_path):
     assert calls(tmp_path) == 1
 
 
+def test_a_server_that_is_just_going_makes_a_session_or_says_it_cannot(world):
+    for _ in range(20):
+        try:
+            world.tmux.create_session(world.plan())
+        except TmuxUnavailable:
+            wait_until(lambda: world.tmux.snapshot().server is None, "the old server to go")
+            world.tmux.create_session(world.plan())
+
+        assert len(world.tmux.snapshot().of_run(TOKEN)) == 1
+        world.server.run("kill-server")
+
+
 def test_what_changes_something_is_never_repeated(tmp_path):
     world = World(TmuxServer(tmp_path), tmp_path, is_own=True)
     world.tmux = stub(tmp_path, "echo 'lost server' >&2; exit 1")

@@ -203,6 +203,18 @@ def test_an_error_of_the_system_without_a_file_is_said_too(cli, monkeypatch):
     assert cli.call("list").err == "error: the system says: too many open files\n"
 
 
+@pytest.mark.parametrize(("number", "code"), [(errno.EPIPE, 141), (errno.EIO, 1)])
+def test_a_broken_stream_may_show_anywhere(cli, monkeypatch, number, code):
+    monkeypatch.setattr("scheduler_modules.cli_handler.drop_stdout", lambda: None)
+
+    def broken(*arguments):
+        raise OSError(number, "broken")
+
+    monkeypatch.setattr(cli.store, "counts", broken)
+
+    assert cli.call("list").code == code
+
+
 def test_an_interrupt_is_130(cli, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt

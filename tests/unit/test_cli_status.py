@@ -57,7 +57,7 @@ def test_what_needs_a_person_is_listed_with_its_reason(cli):
 
     assert answer.lines[1:3] == [
         "! needs you: 1  old  no session",
-        "! needs you: 2  b  ! after a.md, which is not queued",
+        "! needs you: 2  b  after a.md, which is not queued",
     ]
     assert "next: tmux-orchestrator show 1" in answer.err
 
