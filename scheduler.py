@@ -1,6 +1,6 @@
 """The old class and the old command line. No logic: one table says who owns each method now."""
 
-from scheduler_modules.legacy_scheduler import LegacyScheduler
+from scheduler_modules.legacy.scheduler_class import LegacyScheduler
 from scheduler_modules.model import ProjectState
 
 __all__ = ["HANDED_OVER", "ProjectState", "TmuxOrchestratorScheduler", "main"]

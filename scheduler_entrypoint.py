@@ -31,10 +31,10 @@ def main(argv: Sequence[str] | None = None, *, cwd_is_home: bool = False) -> int
 
 def _dispatch(arguments: Sequence[str], cwd_is_home: bool) -> int:
     if _goes_the_old_way(arguments, cwd_is_home):
-        from scheduler_modules.legacy_flags import run_legacy
+        from scheduler_modules.legacy.flags import run_legacy
 
         return run_legacy(arguments, cwd_is_home=cwd_is_home)
-    from scheduler_modules.cli_context import process_cli
+    from scheduler_modules.cli.context import process_cli
     from scheduler_modules.cli_handler import run_cli
 
     return run_cli(arguments, process_cli(cwd_is_home=cwd_is_home))
@@ -48,7 +48,7 @@ def _goes_the_old_way(arguments: Sequence[str], cwd_is_home: bool) -> bool:
         return True
     if not first.startswith("--"):
         return False
-    from scheduler_modules.legacy_flags import LEGACY_FLAGS
+    from scheduler_modules.legacy.flags import LEGACY_FLAGS
 
     return first.partition("=")[0] in LEGACY_FLAGS
 

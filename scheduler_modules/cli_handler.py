@@ -1,35 +1,20 @@
-"""The command line: its root, the table of verbs, and the one place where errors become words."""
+"""The command line: its root and the table of verbs."""
 
-import errno
 import importlib
 from collections.abc import Sequence
 
 import click
 import msgspec
 
-from scheduler_modules.cli_context import Cli
-from scheduler_modules.cli_output import drop_stdout, output_error
-from scheduler_modules.cli_verb import (
+from scheduler_modules.cli.context import Cli
+from scheduler_modules.cli.edge import guarded
+from scheduler_modules.cli.verb import (
     COMPLETE_VARIABLE,
     PROGRAM,
     help_option,
     shared_options,
 )
-from scheduler_modules.errors import (
-    EXIT_DONE,
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    EXIT_USAGE,
-    DiskFull,
-    InvalidInput,
-    ReaderGone,
-    SchedulerError,
-)
-
-DEBUG_VARIABLE = "TMUX_ORCHESTRATOR_DEBUG"
-
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_OF_STREAMS = {errno.EPIPE, errno.EIO, errno.EBADF, errno.EFBIG, *_FULL}
+from scheduler_modules.errors import EXIT_DONE, InvalidInput
 
 
 class VerbEntry(msgspec.Struct, frozen=True):
@@ -157,18 +142,7 @@ def make_root() -> Root:
 
 def run_cli(argv: Sequence[str], cli: Cli) -> int:
     """Carry out one command line and return its exit code; what went wrong is said on stderr."""
-    try:
-        code = _run(argv, cli)
-        cli.terminal.flush()
-        cli.close()
-    except Exception as error:  # noqa: BLE001 - the edge: nothing below may show a traceback
-        code = _explain(error, cli)
-    except KeyboardInterrupt:
-        cli.terminal.talk("interrupted")
-        code = EXIT_INTERRUPTED
-    if cli.terminal.is_lost:
-        drop_stdout()
-    return code
+    return guarded(cli, lambda: _run(argv, cli))
 
 
 def _run(argv: Sequence[str], cli: Cli) -> int:
@@ -181,6 +155,10 @@ def _run(argv: Sequence[str], cli: Cli) -> int:
             code = root.invoke(context)
     except click.exceptions.Exit as end:
         return end.exit_code
+    except click.Abort as error:
+        raise KeyboardInterrupt from error
+    except click.ClickException as error:
+        raise InvalidInput(_usage_text(error)) from error
     return code if isinstance(code, int) else EXIT_DONE
 
 
@@ -191,40 +169,6 @@ def _complete(root: Root, cli: Cli, instruction: str) -> int:
         return shell_complete(root, {"obj": cli}, PROGRAM, COMPLETE_VARIABLE, instruction)
     except (KeyError, ValueError) as error:
         raise InvalidInput(f"{COMPLETE_VARIABLE} is for shells: {error}") from error
-
-
-def _explain(error: Exception, cli: Cli) -> int:
-    """Say what went wrong; return the exit code."""
-    if cli.environ.get(DEBUG_VARIABLE):
-        import traceback
-
-        cli.terminal.talk("".join(traceback.format_exception(error)).rstrip())
-    if isinstance(error, OSError):
-        error = _from_os(error, cli)
-    match error:
-        case ReaderGone():
-            return error.exit_code
-        case SchedulerError():
-            cli.terminal.error(str(error))
-            return error.exit_code
-        case click.ClickException():
-            cli.terminal.error(_usage_text(error))
-            return EXIT_USAGE
-        case _:
-            cli.terminal.error(
-                f"this should not happen ({type(error).__name__}: {error}); "
-                f"{DEBUG_VARIABLE}=1 shows where, for a bug report"
-            )
-            return EXIT_FAILED
-
-
-def _from_os(error: OSError, cli: Cli) -> SchedulerError:
-    """Return what no adapter has put into words: a file named in the error, or our stdout."""
-    if error.filename is None and error.errno in _OF_STREAMS:
-        cli.terminal.is_lost = True
-        return output_error(error)
-    text = f"{error.filename or 'the system says'}: {error.strerror}"
-    return DiskFull(text) if error.errno in _FULL else SchedulerError(text)
 
 
 def _usage_text(error: click.ClickException) -> str:

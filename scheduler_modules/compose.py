@@ -147,7 +147,6 @@ def open_queue(config: SchedulerConfig) -> "QueueManager":
 
 def open_wakeup(clock: "Clock") -> "SignalWakeup":
     """Return what the daemon waits on; `install` it in the main thread, `close` it at the end."""
-    from scheduler_modules.adapters.run_log import RunLog
     from scheduler_modules.adapters.wakeup import SignalWakeup
 
     return SignalWakeup(clock)

@@ -76,9 +76,7 @@ class CoreScheduler:
         self._steps = (
             Step(duty=LAUNCH, name="signal_files", act=notifier.process_signal_files),
             Step(duty=LAUNCH, name="runs", act=self._follow_runs),
-            Step(
-                duty=LAUNCH, name="phantoms", act=monitor.reset_phantoms, every_sec=monitor_sec
-            ),
+            Step(duty=LAUNCH, name="phantoms", act=monitor.reset_phantoms, every_sec=monitor_sec),
             Step(duty=LAUNCH, name="launches", act=self._fill_slots),
             Step(duty=LAUNCH, name="kept_sessions", act=self._sweep_kept, every_sec=SWEEP_SEC),
         )

@@ -13,7 +13,7 @@ import msgspec
 
 
 class ProjectState(enum.StrEnum):
-    """What `project_queue.status` may say. Old databases hold other words too: see `Project.state`."""
+    """What `project_queue.status` may say; old rows hold other words too, see `Project.state`."""
 
     QUEUED = "queued"
     PROCESSING = "processing"

@@ -1,6 +1,6 @@
 """The queue and its state machine: the only writer of a project's status and of its facts."""
 
-import secrets
+import os
 from collections.abc import Callable
 
 import msgspec
@@ -56,7 +56,7 @@ class QueueManager:
         *,
         host: str,
         max_concurrent: int,
-        new_token: Callable[[], str] = lambda: secrets.token_hex(16),
+        new_token: Callable[[], str] = lambda: os.urandom(16).hex(),
     ) -> None:
         self._moves = moves
         self._store = moves.store

@@ -119,9 +119,7 @@ class RunSettler:
         else:
             self._doubt(run, plan)
 
-    def _judge(
-        self, run: Run, pane_id: str | None, role: str, snapshot: TmuxSnapshot
-    ) -> Verdict:
+    def _judge(self, run: Run, pane_id: str | None, role: str, snapshot: TmuxSnapshot) -> Verdict:
         exit_code = self._files.exit_code(run.token, role)
         return judge_window(run, pane_id, exit_code, snapshot, self._clock.boot_id())
 

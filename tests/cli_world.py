@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from scheduler_modules import compose
-from scheduler_modules.cli_context import Cli
+from scheduler_modules.cli.context import Cli
+from scheduler_modules.cli.output import Terminal
 from scheduler_modules.cli_handler import run_cli
-from scheduler_modules.cli_output import Terminal
 from tests.fakes.lock import FakeLocks
 from tests.world import World
 

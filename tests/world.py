@@ -247,4 +247,3 @@ class World:
         process = self.processes.start(token, session=pane.pid, pid=pane.pid)
         self._programs[key] = process
         self.files.write_start(token, role, process.pid, process.started_ticks)
-

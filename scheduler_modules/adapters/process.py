@@ -146,32 +146,32 @@ def _judge(pid: int, entry: bytes, sessions: Collection[int]) -> "ProcessIdentit
     seen = _look(pid)
     if seen is None:
         return _Verdict.ENDED
+    environs: list[list[bytes]] = []
     if seen.session in sessions:
         # What runs as another user there (sudo) is as much out of reach as its environment.
         is_meant = _may_signal(pid)
     else:
-        environs = _environs(seen)
-        if not any(environs):
-            # It ended, has none, or is just being replaced by another program: that is quick.
-            environs = _environs(seen)
+        # Nothing to read: it ended, has none, or is just being replaced by another program, which
+        # is quick.
+        environs = _environs(seen) or _environs(seen)
         is_meant = bool(entry) and any(entry in environ for environ in environs)
-        if is_meant or not any(environs):
-            # Was that still the same process?
-            again = _look(pid)
-            if again is None or again.identity != seen.identity:
-                return _Verdict.ENDED
+    if is_meant or not environs:
+        # Was that still the same process?
+        again = _look(pid)
+        if again is None or again.identity != seen.identity:
+            return _Verdict.ENDED
     if not is_meant or _is_tmux_server(seen):
         return _Verdict.ANOTHER
     return seen.identity
 
 
 def _environs(seen: _Seen) -> list[list[bytes]]:
-    """Return the entries of its environment; several where threads are looked at one by one."""
+    """Return what is in its environment, once for each thread where these are looked at."""
     pid = seen.identity.pid
     paths = [f"/proc/{pid}/environ"]
     if seen.is_headless:
         paths += [f"/proc/{pid}/task/{thread}/environ" for thread in _numbers(f"/proc/{pid}/task")]
-    return [[entry for entry in _read(path).split(b"\0") if entry] for path in paths]
+    return [environ.split(b"\0") for path in paths if (environ := _read(path))]
 
 
 def _may_signal(pid: int) -> bool:

@@ -6,12 +6,12 @@ from pathlib import Path
 import click
 import msgspec
 
-from scheduler_modules.cli_context import Cli
-from scheduler_modules.cli_daemons import why_nothing_launches
-from scheduler_modules.cli_refs import read_text
-from scheduler_modules.cli_verb import PRIORITY, complete_file, complete_folder, pass_cli, verb
-from scheduler_modules.cli_views import Card, Cards, project_json
-from scheduler_modules.cli_words import ago, state_word
+from scheduler_modules.cli.context import Cli
+from scheduler_modules.cli.daemons import why_nothing_launches
+from scheduler_modules.cli.refs import read_text
+from scheduler_modules.cli.verb import PRIORITY, complete_file, complete_folder, pass_cli, verb
+from scheduler_modules.cli.views import Card, Cards, project_json
+from scheduler_modules.cli.words import ago, state_word
 from scheduler_modules.config_values import is_plain
 from scheduler_modules.errors import (
     EXIT_DONE,

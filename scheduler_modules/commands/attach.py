@@ -5,9 +5,9 @@ import shlex
 
 import click
 
-from scheduler_modules.cli_context import Cli
-from scheduler_modules.cli_refs import find_one
-from scheduler_modules.cli_verb import pass_cli, verb
+from scheduler_modules.cli.context import Cli
+from scheduler_modules.cli.refs import find_one
+from scheduler_modules.cli.verb import pass_cli, verb
 from scheduler_modules.errors import NotPossible, TmuxUnavailable
 from scheduler_modules.model import Project, ProjectState
 from scheduler_modules.utils import one_line

@@ -6,9 +6,9 @@ from typing import Any
 import click
 import msgspec
 
-from scheduler_modules.cli_context import Cli
-from scheduler_modules.cli_refs import expand, find_each
-from scheduler_modules.cli_verb import PRIORITY, pass_cli, verb
+from scheduler_modules.cli.context import Cli
+from scheduler_modules.cli.refs import expand, find_each
+from scheduler_modules.cli.verb import PRIORITY, pass_cli, verb
 from scheduler_modules.errors import EXIT_DONE, InvalidInput, NotFound, NotPossible
 from scheduler_modules.model import Project, ProjectState
 from scheduler_modules.utils import one_line

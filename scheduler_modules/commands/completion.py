@@ -4,8 +4,8 @@ from pathlib import PurePath
 
 import click
 
-from scheduler_modules.cli_context import Cli
-from scheduler_modules.cli_verb import COMPLETE_VARIABLE, PROGRAM, pass_cli, verb
+from scheduler_modules.cli.context import Cli
+from scheduler_modules.cli.verb import COMPLETE_VARIABLE, PROGRAM, pass_cli, verb
 from scheduler_modules.errors import InvalidInput
 
 SHELLS = ("bash", "zsh", "fish")

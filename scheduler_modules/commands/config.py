@@ -1,7 +1,7 @@
 """`config`: what is set, and where each value comes from."""
 
-from scheduler_modules.cli_context import Cli
-from scheduler_modules.cli_verb import pass_cli, verb
+from scheduler_modules.cli.context import Cli
+from scheduler_modules.cli.verb import pass_cli, verb
 from scheduler_modules.utils import one_line
 
 

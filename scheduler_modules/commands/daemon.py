@@ -10,9 +10,9 @@ from pathlib import Path
 
 import click
 
-from scheduler_modules.cli_context import Cli
-from scheduler_modules.cli_daemons import MODES, Daemon, is_launching, running_daemons
-from scheduler_modules.cli_verb import VerbGroup, pass_cli, verb
+from scheduler_modules.cli.context import Cli
+from scheduler_modules.cli.daemons import MODES, Daemon, is_launching, running_daemons
+from scheduler_modules.cli.verb import VerbGroup, pass_cli, verb
 from scheduler_modules.commands.status import daemon_json, daemon_text
 from scheduler_modules.config import ensure_home
 from scheduler_modules.config_home import HOME_VARIABLE

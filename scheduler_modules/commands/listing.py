@@ -6,10 +6,10 @@ from itertools import chain
 import click
 import msgspec
 
-from scheduler_modules.cli_context import Cli
-from scheduler_modules.cli_verb import pass_cli, verb
-from scheduler_modules.cli_views import Card, Cards, by_urgency, card_json
-from scheduler_modules.cli_words import (
+from scheduler_modules.cli.context import Cli
+from scheduler_modules.cli.verb import pass_cli, verb
+from scheduler_modules.cli.views import Card, Cards, by_urgency, card_json
+from scheduler_modules.cli.words import (
     ENDED_WORDS,
     RUNNING,
     VERIFYING,
@@ -63,7 +63,7 @@ def list_verb(
         terminal.write("".join(f"{card.project.id}\n" for card in page.cards))
         return
     if terminal.is_pretty and page.cards:
-        from scheduler_modules.cli_tables import project_table
+        from scheduler_modules.cli.tables import project_table
 
         terminal.write(project_table(terminal, page.cards, cli.clock.now()))
     else:

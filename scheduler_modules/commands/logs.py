@@ -3,10 +3,10 @@
 import click
 import msgspec
 
-from scheduler_modules.cli_context import Cli
-from scheduler_modules.cli_refs import find_one
-from scheduler_modules.cli_verb import pass_cli, verb
-from scheduler_modules.cli_views import plan_of
+from scheduler_modules.cli.context import Cli
+from scheduler_modules.cli.refs import find_one
+from scheduler_modules.cli.verb import pass_cli, verb
+from scheduler_modules.cli.views import plan_of
 from scheduler_modules.errors import EXIT_DONE, EXIT_INTERRUPTED, NotFound, NotPossible
 from scheduler_modules.model import Project, ProjectState, Run
 from scheduler_modules.utils import one_line, plain_text

@@ -2,10 +2,10 @@
 
 import click
 
-from scheduler_modules.cli_context import Cli
-from scheduler_modules.cli_refs import find_one
-from scheduler_modules.cli_verb import pass_cli, verb
-from scheduler_modules.cli_views import plan_of
+from scheduler_modules.cli.context import Cli
+from scheduler_modules.cli.refs import find_one
+from scheduler_modules.cli.verb import pass_cli, verb
+from scheduler_modules.cli.views import plan_of
 from scheduler_modules.errors import InvalidInput
 from scheduler_modules.model import Outcome, Project
 from scheduler_modules.utils import one_line

@@ -6,10 +6,10 @@ from typing import Any
 import click
 import msgspec
 
-from scheduler_modules.cli_context import Cli
-from scheduler_modules.cli_refs import find_one
-from scheduler_modules.cli_verb import pass_cli, verb
-from scheduler_modules.cli_views import (
+from scheduler_modules.cli.context import Cli
+from scheduler_modules.cli.refs import find_one
+from scheduler_modules.cli.verb import pass_cli, verb
+from scheduler_modules.cli.views import (
     Card,
     Cards,
     card_json,
@@ -18,7 +18,7 @@ from scheduler_modules.cli_views import (
     plan_of,
     run_json,
 )
-from scheduler_modules.cli_words import command_text, fact_text, offset, symbol
+from scheduler_modules.cli.words import command_text, fact_text, offset, symbol
 from scheduler_modules.errors import TmuxUnavailable
 from scheduler_modules.model import Dependency, Fact, Project, ProjectState, Run
 from scheduler_modules.utils import iso_utc, one_line, short_duration

@@ -4,11 +4,11 @@ from typing import Any
 
 import msgspec
 
-from scheduler_modules.cli_context import Cli
-from scheduler_modules.cli_daemons import Daemon, is_launching, running_daemons
-from scheduler_modules.cli_verb import pass_cli, verb
-from scheduler_modules.cli_views import Card, Cards, card_json
-from scheduler_modules.cli_words import ENDED_WORDS, SUCCESS_WORDS, ago, symbol
+from scheduler_modules.cli.context import Cli
+from scheduler_modules.cli.daemons import Daemon, is_launching, running_daemons
+from scheduler_modules.cli.verb import pass_cli, verb
+from scheduler_modules.cli.views import Card, Cards, card_json
+from scheduler_modules.cli.words import ENDED_WORDS, SUCCESS_WORDS, ago, symbol
 from scheduler_modules.model import ProjectState
 from scheduler_modules.utils import iso_utc, one_line
 

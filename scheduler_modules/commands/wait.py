@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from scheduler_modules.cli_context import Cli
-from scheduler_modules.cli_daemons import why_nothing_launches
-from scheduler_modules.cli_refs import expand, find_each
-from scheduler_modules.cli_verb import pass_cli, verb
-from scheduler_modules.cli_views import Card, Cards, is_dead_end, plan_of
-from scheduler_modules.cli_words import ENDED_WORDS, SUCCESS_WORDS, VERIFYING
+from scheduler_modules.cli.context import Cli
+from scheduler_modules.cli.daemons import why_nothing_launches
+from scheduler_modules.cli.refs import expand, find_each
+from scheduler_modules.cli.verb import pass_cli, verb
+from scheduler_modules.cli.views import Card, Cards, is_dead_end, plan_of
+from scheduler_modules.cli.words import ENDED_WORDS, SUCCESS_WORDS, VERIFYING
 from scheduler_modules.errors import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -27,7 +27,7 @@ from scheduler_modules.model import ProjectState
 from scheduler_modules.utils import iso_utc, one_line, short_duration
 
 if TYPE_CHECKING:
-    from scheduler_modules.cli_live import WaitDisplay
+    from scheduler_modules.cli.live import WaitDisplay
 
 POLL_SEC = 0.25
 GRACE_SEC = 3.0
@@ -257,7 +257,7 @@ class LiveReporter(Reporter):
 
 @contextmanager
 def _live(cli: Cli) -> Iterator[Reporter]:
-    from scheduler_modules.cli_live import WaitDisplay
+    from scheduler_modules.cli.live import WaitDisplay
 
     with WaitDisplay(cli.terminal) as display:
         yield LiveReporter(cli, display)

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from scheduler_modules import compose
-from scheduler_modules.cli_context import Cli
+from scheduler_modules.cli.context import Cli
+from scheduler_modules.cli.output import Terminal
 from scheduler_modules.cli_handler import VERBS, make_root, run_cli
-from scheduler_modules.cli_output import Terminal
 from scheduler_modules.config import ensure_home, load_config
 from scheduler_modules.model import NewProject
 from tests.cli_world import Stream

@@ -22,7 +22,9 @@ def disk() -> Iterator[SmallDisk]:
 
 def add(disk: SmallDisk, name: str, front: str) -> int:
     spec = disk.write_spec(name, front)
-    return json.loads(disk.cli("add", str(spec), "--project", str(disk.project), "--json"))["projects"][0]["id"]
+    return json.loads(disk.cli("add", str(spec), "--project", str(disk.project), "--json"))[
+        "projects"
+    ][0]["id"]
 
 
 def test_promise_18_what_ends_while_the_disk_is_full_is_recorded_once_there_is_space(disk):

@@ -123,7 +123,8 @@ def test_a_reset_ends_a_hostile_project_before_it_runs_again(place):
 def test_a_stopped_command_times_out_and_is_ended(place):
     project_id = place.enqueue(
         "stopped",
-        "command: " + json.dumps(["sh", "-c", f"echo $$ >>{place.folder}/pids; kill -STOP $$"])
+        "command: "
+        + json.dumps(["sh", "-c", f"echo $$ >>{place.folder}/pids; kill -STOP $$"])
         + "\ntimeout_minutes: 0.02",
     )
     place.run_daemon()

@@ -200,9 +200,7 @@ def test_an_old_daemon_of_the_same_mode_keeps_ours_out(place, old_mode, mode):
 
 
 @pytest.mark.parametrize(("old_mode", "mode"), [("default", "queue"), ("queue", "plain")])
-def test_an_old_daemon_that_launches_keeps_ours_from_launching_until_it_ends(
-    place, old_mode, mode
-):
+def test_an_old_daemon_that_launches_keeps_ours_from_launching_until_it_ends(place, old_mode, mode):
     project_id = place.enqueue("p", place.ledger_command())
     with old_holder(place, old_mode):
         daemon = place.run_daemon(*MODES[mode])

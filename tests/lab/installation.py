@@ -143,7 +143,12 @@ class Installation:
         """Start a daemon; its stderr goes to `<folder>/daemon.err`."""
         with (self.folder / "daemon.err").open("ab") as errors:
             daemon = subprocess.Popen(
-                [*self.prefix, sys.executable, str(ROOT / "scheduler.py"), *(args or ("--daemon",))],
+                [
+                    *self.prefix,
+                    sys.executable,
+                    str(ROOT / "scheduler.py"),
+                    *(args or ("--daemon",)),
+                ],
                 env={**self.environ, **settings},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -201,7 +206,13 @@ class Installation:
 
     def tmux(self, *args: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*self.prefix, "tmux", "-S", f"{self.environ['TMUX_ORCHESTRATOR_HOME']}/run/tmux.sock", *args],
+            [
+                *self.prefix,
+                "tmux",
+                "-S",
+                f"{self.environ['TMUX_ORCHESTRATOR_HOME']}/run/tmux.sock",
+                *args,
+            ],
             capture_output=True,
             text=True,
             timeout=20,

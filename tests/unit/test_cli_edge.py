@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from scheduler_modules.cli.output import Terminal, drop_stdout, json_text, process_terminal
 from scheduler_modules.cli_handler import VERBS
-from scheduler_modules.cli_output import Terminal, drop_stdout, json_text, process_terminal
 from scheduler_modules.errors import DiskFull, OutputLost, ReaderGone
 from tests.cli_world import Stream
 
@@ -205,7 +205,7 @@ def test_an_error_of_the_system_without_a_file_is_said_too(cli, monkeypatch):
 
 @pytest.mark.parametrize(("number", "code"), [(errno.EPIPE, 141), (errno.EIO, 1)])
 def test_a_broken_stream_may_show_anywhere(cli, monkeypatch, number, code):
-    monkeypatch.setattr("scheduler_modules.cli_handler.drop_stdout", lambda: None)
+    monkeypatch.setattr("scheduler_modules.cli.edge.drop_stdout", lambda: None)
 
     def broken(*arguments):
         raise OSError(number, "broken")
@@ -226,7 +226,7 @@ def test_an_interrupt_is_130(cli, monkeypatch):
 
 
 def test_the_working_folder_as_home_must_be_there(cli, tmp_path, monkeypatch):
-    from scheduler_modules.cli_context import Cli
+    from scheduler_modules.cli.context import Cli
     from scheduler_modules.cli_handler import run_cli
 
     folder = tmp_path / "gone"
@@ -246,7 +246,7 @@ def test_the_working_folder_as_home_must_be_there(cli, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("when", ["write", "flush"])
 def test_a_full_stdout_is_one_line_and_exit_1(cli, monkeypatch, when):
-    monkeypatch.setattr("scheduler_modules.cli_handler.drop_stdout", lambda: None)
+    monkeypatch.setattr("scheduler_modules.cli.edge.drop_stdout", lambda: None)
     cli.add()
     err = Stream()
 
@@ -257,7 +257,7 @@ def test_a_full_stdout_is_one_line_and_exit_1(cli, monkeypatch, when):
 
 @pytest.mark.parametrize("when", ["write", "flush"])
 def test_a_reader_that_has_gone_is_not_talked_to(cli, monkeypatch, when):
-    monkeypatch.setattr("scheduler_modules.cli_handler.drop_stdout", lambda: None)
+    monkeypatch.setattr("scheduler_modules.cli.edge.drop_stdout", lambda: None)
     cli.add()
     err = Stream()
 

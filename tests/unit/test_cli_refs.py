@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from scheduler_modules.cli_refs import MAX_RANGE, expand, find_each, find_one, read_text
+from scheduler_modules.cli.refs import MAX_RANGE, expand, find_each, find_one, read_text
 from scheduler_modules.errors import InvalidInput, NotFound, ProjectNotFound
 
 

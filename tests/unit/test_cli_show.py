@@ -2,7 +2,7 @@
 
 import pytest
 
-from scheduler_modules.cli_words import fact_text
+from scheduler_modules.cli.words import fact_text
 from scheduler_modules.errors import TmuxUnavailable
 from scheduler_modules.model import Fact, Outcome
 

@@ -18,7 +18,9 @@ def logged(caplog, event: str) -> list[logging.LogRecord]:
 
 
 def test_a_project_is_launched_followed_verified_and_cleared_up_after(world):
-    project_id = world.add("build", "command: make all\nverify: make test\nwindows: [{role: tester}]")
+    project_id = world.add(
+        "build", "command: make all\nverify: make test\nwindows: [{role: tester}]"
+    )
     world.tick()
     world.finish(project_id, 0)
     world.tick()

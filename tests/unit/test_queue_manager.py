@@ -419,9 +419,7 @@ def test_mark_recovered_refuses_the_rest(world, status):
         world.queue.mark_recovered(project_id)
 
 
-@pytest.mark.parametrize(
-    ("old", "success"), list(itertools.product(ProjectState, [True, False]))
-)
+@pytest.mark.parametrize(("old", "success"), list(itertools.product(ProjectState, [True, False])))
 def test_finish_follows_the_table(world, old, success):
     project_id = world.add("web")
     if old != "queued":

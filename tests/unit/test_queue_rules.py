@@ -89,9 +89,7 @@ def test_every_session_name_is_one_that_tmux_takes_literally(path):
 def test_a_retry_that_is_left_queues_the_project_again_after_the_delay(outcome):
     project = make_project("processing", retries_used=1, started_at=50.0)
 
-    after = queue_rules.after_run(
-        project, outcome, "why", now=100.0, retries=2, first_delay_sec=10
-    )
+    after = queue_rules.after_run(project, outcome, "why", now=100.0, retries=2, first_delay_sec=10)
 
     assert (after.status, after.not_before, after.retries_used) == ("queued", 120.0, 2)
     assert (after.started_at, after.error_message) == (None, "why")
@@ -101,9 +99,7 @@ def test_a_retry_that_is_left_queues_the_project_again_after_the_delay(outcome):
 def test_without_a_retry_left_the_project_fails_with_its_reason(outcome):
     project = make_project("processing", retries_used=2)
 
-    after = queue_rules.after_run(
-        project, outcome, "why", now=100.0, retries=2, first_delay_sec=10
-    )
+    after = queue_rules.after_run(project, outcome, "why", now=100.0, retries=2, first_delay_sec=10)
 
     assert (after.status, after.completed_at, after.error_message) == ("failed", 100.0, "why")
 

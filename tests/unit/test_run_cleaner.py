@@ -108,9 +108,7 @@ def test_runs_of_another_host_are_not_ours_to_clear_up(world):
 def test_a_tmux_that_falls_silent_delays_the_clearing_up(world, mocker):
     project_id = world.add_running()
     world.finish(project_id)
-    refusal = mocker.patch.object(
-        world.tmux, "kill_session", side_effect=TmuxUnavailable("silent")
-    )
+    refusal = mocker.patch.object(world.tmux, "kill_session", side_effect=TmuxUnavailable("silent"))
     world.tick(2)
     while_silent = world.run(project_id).cleaned_at
 

@@ -16,8 +16,8 @@ from scheduler_modules.errors import (
     NotPossible,
     SpecError,
 )
-from scheduler_modules.legacy_calls import SessionCalls
-from scheduler_modules.legacy_scheduler import NotHandedOver
+from scheduler_modules.legacy.class_calls import SessionCalls
+from scheduler_modules.legacy.scheduler_class import NotHandedOver
 from scheduler_modules.model import LEGAL_MOVES, FactName
 from tests.fakes.clock import FakeClock
 from tests.fakes.tmux import FakeTmux

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scheduler_modules.cli_output import Terminal
-from scheduler_modules.cli_views import Card
-from scheduler_modules.cli_words import color, symbol, time_text
+from scheduler_modules.cli.output import Terminal
+from scheduler_modules.cli.views import Card
+from scheduler_modules.cli.words import color, symbol, time_text
 from scheduler_modules.utils import one_line
 
 MIN_WIDTH = 40

@@ -2,7 +2,7 @@
 
 from scheduler_modules.daemon_main import run_daemon
 from scheduler_modules.duty_keeper import DEFAULT_MODE, DUTIES_OF_MODE, QUEUE_MODE
-from scheduler_modules.legacy_call import OldCall
+from scheduler_modules.legacy.call import OldCall
 
 
 def daemon(call: OldCall) -> int:

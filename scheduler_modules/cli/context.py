@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from scheduler_modules.cli_output import Terminal
+from scheduler_modules.cli.output import Terminal
 from scheduler_modules.config_home import HOME_VARIABLE
 from scheduler_modules.errors import UnusableHome
 
@@ -144,7 +144,7 @@ def process_cli(*, cwd_is_home: bool) -> Cli:
     from threading import Event
 
     from scheduler_modules import compose
-    from scheduler_modules.cli_output import process_terminal
+    from scheduler_modules.cli.output import process_terminal
 
     return Cli(
         process_terminal(os.environ),

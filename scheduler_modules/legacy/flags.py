@@ -2,110 +2,98 @@
 
 import importlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from scheduler_modules.legacy.old_flag import OldFlag
 
 if TYPE_CHECKING:
     import argparse
 
-    from scheduler_modules.legacy_call import OldCall, OldCli
-
-
-class OldFlag(NamedTuple):
-    """A row of the table. `owner`: module and function that carry it out.
-
-    `is_first`: it counts only as the first argument, and what follows is read by hand, as the
-    old program did.
-    """
-
-    name: str
-    operands: tuple[str, ...]
-    owner: str
-    does: str
-    is_first: bool = False
+    from scheduler_modules.legacy.call import OldCall, OldCli
 
 
 # The first that is given wins, in this order.
 FLAGS = (
-    OldFlag("--daemon", (), "legacy_daemon.daemon", "run the queue, or what --mode names"),
+    OldFlag("--daemon", (), "daemon.daemon", "run the queue, or what --mode names"),
     OldFlag(
         "--add",
         ("SESSION", "ROLE", "WINDOW", "INTERVAL", "NOTE"),
-        "legacy_tasks.add",
+        "tasks.add",
         "add a check-in every INTERVAL minutes",
     ),
-    OldFlag("--list", (), "legacy_tasks.list_tasks", "list check-ins"),
-    OldFlag("--remove", ("ID",), "legacy_tasks.remove", "remove a check-in"),
-    OldFlag("--queue-daemon", (), "legacy_daemon.queue_daemon", "run the queue"),
+    OldFlag("--list", (), "tasks.list_tasks", "list check-ins"),
+    OldFlag("--remove", ("ID",), "tasks.remove", "remove a check-in"),
+    OldFlag("--queue-daemon", (), "daemon.queue_daemon", "run the queue"),
     OldFlag(
         "--queue-add",
         ("SPEC", "PROJECT"),
-        "legacy_queue.queue_add",
+        "queue.queue_add",
         "queue a spec; PROJECT or auto",
     ),
-    OldFlag("--queue-list", (), "legacy_queue.queue_list", "list projects, every column"),
-    OldFlag("--queue-status", ("ID",), "legacy_queue.queue_status", "show a project"),
-    OldFlag("--status", (), "legacy_queue.status", "say in three lines how things stand"),
-    OldFlag("--mark-recovered", ("ID",), "legacy_queue.mark_recovered", "a failure was none"),
+    OldFlag("--queue-list", (), "queue.queue_list", "list projects, every column"),
+    OldFlag("--queue-status", ("ID",), "queue.queue_status", "show a project"),
+    OldFlag("--status", (), "queue.status", "say in three lines how things stand"),
+    OldFlag("--mark-recovered", ("ID",), "queue.mark_recovered", "a failure was none"),
     OldFlag(
         "--reset-project",
         ("ID", "[--force]"),
-        "legacy_reset.reset_project",
+        "reset.reset_project",
         "fail it if it is stuck; --force: queue it again",
         is_first=True,
     ),
     OldFlag(
         "--check-project",
         ("ID",),
-        "legacy_reset.check_project",
+        "reset.check_project",
         "fail it if it is stuck",
         is_first=True,
     ),
     OldFlag(
         "--delegated-reset",
         ("ID",),
-        "legacy_reset.delegated_reset",
+        "reset.delegated_reset",
         "leave the daemon a request to queue it again",
         is_first=True,
     ),
     OldFlag(
         "--reset-session",
         ("SESSION:WINDOW", "[--force]"),
-        "legacy_reset.reset_session",
+        "reset.reset_session",
         "queue the project of a dead session again",
         is_first=True,
     ),
     OldFlag(
         "--remove-project",
         ("ID",),
-        "legacy_queue.remove_project",
+        "queue.remove_project",
         "remove a project that is not running",
         is_first=True,
     ),
     OldFlag(
         "--recovery-list-stuck",
         (),
-        "legacy_recovery.list_stuck",
+        "recovery.list_stuck",
         "list what may be stuck, and why",
         is_first=True,
     ),
     OldFlag(
         "--recovery-reset-project",
         ("ID", "[--force]"),
-        "legacy_recovery.reset_project",
+        "recovery.reset_project",
         "fail a stuck project",
         is_first=True,
     ),
     OldFlag(
         "--recovery-kill-zombie",
         ("ID",),
-        "legacy_recovery.kill_zombie",
+        "recovery.kill_zombie",
         "end what is left of a project that is over",
         is_first=True,
     ),
     OldFlag(
         "--recovery-diagnostics",
         (),
-        "legacy_recovery.diagnostics",
+        "recovery.diagnostics",
         "runs, stuck projects, sessions",
         is_first=True,
     ),
@@ -128,7 +116,8 @@ def run_legacy(argv: Sequence[str], *, cwd_is_home: bool, cli: "OldCli | None" =
 
     `cwd_is_home`: state is kept in the working folder unless TMUX_ORCHESTRATOR_HOME is set.
     """
-    from scheduler_modules.legacy_call import guarded, process_cli
+    from scheduler_modules.cli.edge import guarded
+    from scheduler_modules.legacy.call import process_cli
 
     call_cli = process_cli(cwd_is_home=cwd_is_home) if cli is None else cli
     return guarded(call_cli, lambda: _run(list(argv), call_cli))
@@ -142,14 +131,14 @@ def _run(argv: list[str], cli: "OldCli") -> int:
         cli.terminal.write(help_text())
         return EXIT_DONE
     module, _, function = call.flag.owner.partition(".")
-    owner = getattr(importlib.import_module(f"scheduler_modules.{module}"), function)
+    owner = getattr(importlib.import_module(f"scheduler_modules.legacy.{module}"), function)
     code: int = owner(call)
     return code
 
 
 def _by_hand(argv: list[str], cli: "OldCli") -> "OldCall | None":
     """Return the call if its first argument is a flag of the hand-read kind with its operand."""
-    from scheduler_modules.legacy_call import OldCall
+    from scheduler_modules.legacy.call import OldCall
 
     flag = next((flag for flag in FLAGS if flag.is_first and argv and argv[0] == flag.name), None)
     needed = 1 if flag is not None and flag.operands else 0
@@ -169,7 +158,7 @@ def _by_argparse(argv: list[str], cli: "OldCli") -> "OldCall | None":
     Raises:
         InvalidInput: the arguments are no use of the old command line.
     """
-    from scheduler_modules.legacy_call import OldCall
+    from scheduler_modules.legacy.call import OldCall
 
     given = _parser().parse_args(argv)
     if given.help:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from scheduler_modules.errors import EXIT_DONE, EXIT_FAILED, NotPossible, ProjectNotFound
-from scheduler_modules.legacy_call import INVALID_ID, OldCall, cell
+from scheduler_modules.legacy.call import INVALID_ID, OldCall, cell
 from scheduler_modules.model import Project, ProjectState
 from scheduler_modules.recovery_manager import Reset
 from scheduler_modules.signal_files import MAX_PROJECT_ID, SignalFolder

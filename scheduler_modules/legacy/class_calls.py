@@ -11,8 +11,8 @@ from scheduler_modules.config import SchedulerConfig
 from scheduler_modules.duty_keeper import DEFAULT_MODE, DUTIES_OF_MODE, QUEUE_MODE
 from scheduler_modules.errors import InvalidInput, NotPossible, ProjectNotFound
 from scheduler_modules.event_dispatcher import EventDispatcher
-from scheduler_modules.legacy_call import working_folder
-from scheduler_modules.legacy_intake import typed_project
+from scheduler_modules.legacy.call import working_folder
+from scheduler_modules.legacy.intake import typed_project
 from scheduler_modules.model import FactName, Project, ProjectState, TmuxSnapshot, canonical_status
 from scheduler_modules.ports import Clock
 from scheduler_modules.queue_manager import QueueManager

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-from scheduler_modules.cli_words import state_word
+from scheduler_modules.cli.words import state_word
 from scheduler_modules.errors import InvalidInput, NotFound, ProjectNotFound
 from scheduler_modules.model import Project
 from scheduler_modules.ports import QueueStore

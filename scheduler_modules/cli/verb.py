@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from scheduler_modules.cli_context import Cli
+from scheduler_modules.cli.context import Cli
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scheduler_modules.batch_processor import BatchProcessor
     from scheduler_modules.dependency_checker import DependencyChecker
     from scheduler_modules.event_dispatcher import EventDispatcher
-    from scheduler_modules.legacy_calls import (
+    from scheduler_modules.legacy.class_calls import (
         CheckinCalls,
         ConfigCalls,
         DaemonCalls,
@@ -79,7 +79,7 @@ class LegacyScheduler:
             config = msgspec.structs.replace(config, scheduler_db_url=url)
         self.config = config
         self.db_path = str(db_path)
-        self.tmux_orchestrator_path = Path(tmux_orchestrator_path or Path(__file__).parents[1])
+        self.tmux_orchestrator_path = Path(tmux_orchestrator_path or Path(__file__).parents[2])
         self.read_only = read_only
         self.service_mode = service_mode
         self.clock = compose.open_clock()
@@ -116,7 +116,7 @@ class LegacyScheduler:
 
     @cached_property
     def queue_manager(self) -> "QueueCalls":
-        from scheduler_modules.legacy_calls import QueueCalls
+        from scheduler_modules.legacy.class_calls import QueueCalls
 
         return QueueCalls(self._queue, self._moves, self.event_dispatcher)
 
@@ -127,7 +127,7 @@ class LegacyScheduler:
     @cached_property
     def checkin_manager(self) -> "CheckinCalls":
         from scheduler_modules.checkin_manager import CheckinManager
-        from scheduler_modules.legacy_calls import CheckinCalls
+        from scheduler_modules.legacy.class_calls import CheckinCalls
 
         return CheckinCalls(CheckinManager(self.store, self.clock), self.event_dispatcher)
 
@@ -145,7 +145,7 @@ class LegacyScheduler:
 
     @cached_property
     def recovery_manager(self) -> "RecoveryCalls":
-        from scheduler_modules.legacy_calls import RecoveryCalls
+        from scheduler_modules.legacy.class_calls import RecoveryCalls
 
         tmux, old_tmux = self._tmux
         recovery = compose.make_recovery(
@@ -155,7 +155,7 @@ class LegacyScheduler:
 
     @cached_property
     def session_monitor(self) -> "MonitorCalls":
-        from scheduler_modules.legacy_calls import MonitorCalls
+        from scheduler_modules.legacy.class_calls import MonitorCalls
         from scheduler_modules.session_monitor import SessionMonitor
 
         tmux, old_tmux = self._tmux
@@ -165,7 +165,7 @@ class LegacyScheduler:
 
     @cached_property
     def utils(self) -> "SessionCalls":
-        from scheduler_modules.legacy_calls import SessionCalls
+        from scheduler_modules.legacy.class_calls import SessionCalls
 
         return SessionCalls(self._looks, self.clock)
 
@@ -189,13 +189,13 @@ class LegacyScheduler:
 
     @cached_property
     def core_scheduler(self) -> "DaemonCalls":
-        from scheduler_modules.legacy_calls import DaemonCalls
+        from scheduler_modules.legacy.class_calls import DaemonCalls
 
         return DaemonCalls(self.config, self.service_mode, self.close)
 
     @cached_property
     def settings(self) -> "ConfigCalls":
-        from scheduler_modules.legacy_calls import ConfigCalls
+        from scheduler_modules.legacy.class_calls import ConfigCalls
 
         return ConfigCalls()
 

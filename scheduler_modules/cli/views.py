@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from scheduler_modules.cli_context import Cli
-from scheduler_modules.cli_words import (
+from scheduler_modules.cli.context import Cli
+from scheduler_modules.cli.words import (
     ENDED_WORDS,
     NEEDS_PERSON_WORDS,
     SUCCESS_WORDS,

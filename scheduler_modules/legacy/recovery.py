@@ -8,7 +8,7 @@ from scheduler_modules.errors import (
     NotPossible,
     ProjectNotFound,
 )
-from scheduler_modules.legacy_call import INVALID_ID, OldCall, cell
+from scheduler_modules.legacy.call import INVALID_ID, OldCall, cell
 from scheduler_modules.model import ProcessIdentity, Run
 from scheduler_modules.process_manager_wrapper import ProcessManager
 from scheduler_modules.recovery_manager import Verdict

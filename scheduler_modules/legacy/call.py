@@ -1,8 +1,7 @@
-"""What each old flag is handed: the parts, the operands, and an edge that never shows a trace."""
+"""What each old flag is handed: the parts and the operands."""
 
-import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -12,28 +11,20 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from scheduler_modules import compose
-from scheduler_modules.cli_context import Cli
-from scheduler_modules.cli_output import drop_stdout, output_error, process_terminal
+from scheduler_modules.cli.context import Cli
+from scheduler_modules.cli.output import process_terminal
 from scheduler_modules.config import SchedulerConfig, ensure_home
-from scheduler_modules.errors import (
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    DiskFull,
-    InvalidInput,
-    ReaderGone,
-    SchedulerError,
-)
+from scheduler_modules.errors import InvalidInput
+from scheduler_modules.legacy.old_flag import OldFlag
 from scheduler_modules.model import Project
 
 if TYPE_CHECKING:
-    from scheduler_modules.legacy_flags import OldFlag
     from scheduler_modules.queue_manager import QueueManager
     from scheduler_modules.recovery_manager import RecoveryManager
 
 INVALID_ID = "❌ Invalid project ID"
 
 _MAX_ID = 2**63 - 1
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class OldCli(Cli):
@@ -78,7 +69,7 @@ class OldCall:
     def __init__(
         self,
         cli: OldCli,
-        flag: "OldFlag",
+        flag: OldFlag,
         operands: Sequence[str | int],
         *,
         has_force: bool = False,
@@ -117,41 +108,6 @@ def working_folder() -> Path:
         return Path.cwd()
     except OSError as error:
         raise InvalidInput("the working folder is gone") from error
-
-
-def guarded(cli: OldCli, act: Callable[[], int]) -> int:
-    """Do it and return its exit code; what goes wrong is said on one line of stderr."""
-    try:
-        code = act()
-        cli.terminal.flush()
-        cli.close()
-    except KeyboardInterrupt:
-        cli.terminal.talk("interrupted")
-        code = EXIT_INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the edge: nothing below may show a traceback
-        code = _explain(error, cli)
-    if cli.terminal.is_lost:
-        drop_stdout()
-    return code
-
-
-def _explain(error: Exception, cli: OldCli) -> int:
-    if isinstance(error, OSError):
-        error = _from_os(error)
-    if isinstance(error, ReaderGone):
-        return error.exit_code
-    if isinstance(error, SchedulerError):
-        cli.terminal.error(str(error))
-        return error.exit_code
-    cli.terminal.error(f"this should not happen ({type(error).__name__}: {error})")
-    return EXIT_FAILED
-
-
-def _from_os(error: OSError) -> SchedulerError:
-    if error.filename is None:
-        return output_error(error)
-    text = f"{error.filename}: {error.strerror}"
-    return DiskFull(text) if error.errno in _FULL else SchedulerError(text)
 
 
 def cell(value: object, null: str) -> str:

@@ -9,10 +9,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from scheduler_modules.cli_output import Terminal
-from scheduler_modules.cli_tables import console_for, cut_text, project_columns, row_of
-from scheduler_modules.cli_views import Card
-from scheduler_modules.cli_words import ENDED_WORDS
+from scheduler_modules.cli.output import Terminal
+from scheduler_modules.cli.tables import console_for, cut_text, project_columns, row_of
+from scheduler_modules.cli.views import Card
+from scheduler_modules.cli.words import ENDED_WORDS
 
 MAX_ROWS = 30
 BAR_WIDTH = 30

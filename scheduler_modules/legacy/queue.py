@@ -1,8 +1,8 @@
 """The old flags about projects in the queue."""
 
-from scheduler_modules.cli_daemons import why_nothing_launches
+from scheduler_modules.cli.daemons import why_nothing_launches
 from scheduler_modules.errors import EXIT_DONE, EXIT_FAILED, SchedulerError
-from scheduler_modules.legacy_call import INVALID_ID, OldCall, cell, working_folder
+from scheduler_modules.legacy.call import INVALID_ID, OldCall, cell, working_folder
 from scheduler_modules.queue_manager import RECOVERABLE
 
 HEADER = "ID | Spec | Project | Status | Priority | Enqueued At | Error"
@@ -10,7 +10,7 @@ HEADER = "ID | Spec | Project | Status | Priority | Enqueued At | Error"
 
 def queue_add(call: OldCall) -> int:
     """`--queue-add SPEC PROJECT`"""
-    from scheduler_modules.legacy_intake import typed_project
+    from scheduler_modules.legacy.intake import typed_project
 
     spec_path, project_path = call.operands
     new, warnings = typed_project(

@@ -2,7 +2,7 @@
 
 from scheduler_modules.checkin_manager import CheckinManager
 from scheduler_modules.errors import EXIT_DONE, EXIT_FAILED, InvalidInput
-from scheduler_modules.legacy_call import OldCall, cell, local_time
+from scheduler_modules.legacy.call import OldCall, cell, local_time
 
 HEADER = "ID | Session | Role | Window | Next Run | Interval | Note"
 
