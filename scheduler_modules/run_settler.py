@@ -63,6 +63,7 @@ class RunSettler:
         self._ask_disk = ask_disk
         self._launcher_wait_sec = launcher_wait_sec
         self._unsure_since: dict[str, float] = {}
+        self._missed: set[str] = set()
 
     def settle(self, project: Project, run: Run, snapshot: TmuxSnapshot) -> None:
         """Move a run that is up as far as the evidence allows.
@@ -110,12 +111,12 @@ class RunSettler:
             reason = prefix + describe_end(verdict, self._files.last_line(run.token, role))
             self._end(run, plan, Outcome.FAILED, reason, verdict.exit_code)
         elif isinstance(verdict, Lost):
-            self._end(run, plan, Outcome.LOST, verdict.reason)
+            self._believe_loss(run, plan, verdict.reason)
         elif self._is_overdue(run, plan):
             reason = f"timed out after {short_duration(plan.timeout_sec)}"
             self._end(run, plan, Outcome.TIMED_OUT, reason)
         elif isinstance(verdict, Alive):
-            self._unsure_since.pop(run.token, None)
+            self._forget_doubts(run)
         else:
             self._doubt(run, plan)
 
@@ -136,11 +137,11 @@ class RunSettler:
         pane_id = next((pane.pane_id for pane in panes if pane.window_name == VERIFY_ROLE), None)
         if pane_id is None and already is None:
             if run.session_id is None or not is_same_server(run, snapshot):
-                self._end(run, plan, Outcome.LOST, "its session went away before verification")
+                self._believe_loss(run, plan, "its session went away before verification")
                 return
             pane_id = self._open_verification(run, plan)
             if pane_id is None:
-                self._end(run, plan, Outcome.LOST, "its session went away before verification")
+                self._believe_loss(run, plan, "its session went away before verification")
                 return
         self._ledger.record_verifying(run, pane_id or "", exit_code)
 
@@ -160,11 +161,22 @@ class RunSettler:
     def _hand_over(self, run: Run, plan: LaunchPlan, snapshot: TmuxSnapshot) -> None:
         """Follow the session that the external launcher made instead of the launcher's own."""
         if self._take_over(run, plan, snapshot) is not None:
-            self._unsure_since.pop(run.token, None)
+            self._forget_doubts(run)
         elif self._has_doubted(run, self._launcher_wait_sec):
             self._end(
                 run, plan, Outcome.FAILED, "the launcher ended with 0 but no session was created"
             )
+
+    def _believe_loss(self, run: Run, plan: LaunchPlan, reason: str) -> None:
+        """End a run that looks lost twice running: a single look has been seen to miss a pane."""
+        if run.token in self._missed:
+            self._end(run, plan, Outcome.LOST, reason)
+        else:
+            self._missed.add(run.token)
+
+    def _forget_doubts(self, run: Run) -> None:
+        self._missed.discard(run.token)
+        self._unsure_since.pop(run.token, None)
 
     def _doubt(self, run: Run, plan: LaunchPlan) -> None:
         if self._has_doubted(run, UNKNOWN_END_SEC):
@@ -187,5 +199,5 @@ class RunSettler:
         reason: str | None,
         exit_code: int | None = None,
     ) -> None:
-        self._unsure_since.pop(run.token, None)
+        self._forget_doubts(run)
         self._ledger.end_run(run, outcome, reason, exit_code=exit_code, retries=plan.retries)

@@ -212,7 +212,7 @@ def test_the_death_of_the_tmux_server_fails_a_project_without_retries(world):
     project_id = world.add_running()
 
     world.tmux.server_dies()
-    world.tick()
+    world.tick(2)
 
     assert world.status(project_id) == "failed"
     assert world.reason(project_id) == "the tmux server died while it ran"
@@ -223,11 +223,11 @@ def test_the_death_of_the_tmux_server_requeues_a_project_with_a_retry(make_world
     project_id = world.add_running("build", "command: make\nretries: 1")
 
     world.tmux.server_dies()
-    world.tick()
+    world.tick(2)
     status = world.status(project_id)
     world.tick_for(6)
     world.finish(project_id)
-    world.tick()
+    world.tick(2)
 
     assert status == "queued"
     assert world.status(project_id) == "completed"
@@ -239,7 +239,7 @@ def test_a_server_that_was_replaced_meanwhile_is_a_death_too(world):
 
     world.tmux.server_dies()
     world.tmux.add_foreign_session("somebody")
-    world.tick()
+    world.tick(2)
 
     assert world.reason(project_id) == "the tmux server died while it ran"
 
@@ -249,7 +249,7 @@ def test_a_killed_session_is_a_loss_with_its_own_reason(world):
     world.tmux.add_foreign_session("somebody")
 
     world.tmux.close_session(world.session(project_id).name)
-    world.tick()
+    world.tick(2)
 
     assert world.reason(project_id) == "its tmux session was killed"
 
@@ -260,7 +260,7 @@ def test_a_restart_of_the_machine_is_a_loss_with_its_own_reason(world):
     world.clock.reboot()
     world.tmux.server_dies()
     world.restart_daemon()
-    world.tick()
+    world.tick(2)
 
     assert world.reason(project_id) == "the machine was restarted while it ran"
 

@@ -235,7 +235,7 @@ def test_when_all_of_it_ended_without_a_report_that_is_a_loss(handed_over):
     for pane in world.tmux.sessions["any-name"].panes:
         pane.is_dead = True
 
-    world.tick()
+    world.tick(2)
 
     run = world.run(project_id)
     assert (run.outcome, run.reason) == (
@@ -248,7 +248,7 @@ def test_a_killed_session_is_a_loss(handed_over):
     world, project_id = handed_over
     world.tmux.close_session("any-name")
 
-    world.tick()
+    world.tick(2)
 
     assert world.run(project_id).reason == "its tmux session was killed"
 

@@ -84,9 +84,32 @@ def test_a_closed_main_window_is_a_loss_even_if_others_live(world):
     project_id = world.add_running("team", "command: make\nwindows: [{role: tester}]")
 
     world.tmux.close_window(world.pane(project_id).pane_id)
-    world.tick()
+    world.tick(2)
 
     assert outcome(world, project_id) == (Outcome.LOST, "its window was closed")
+
+
+def test_one_look_that_misses_the_session_changes_nothing(world):
+    project_id = world.add_running()
+    session = world.tmux.sessions.pop(world.run(project_id).session_name)
+    world.tick()
+    world.tmux.sessions[session.name] = session
+
+    world.tick(2)
+
+    assert world.status(project_id) == "processing"
+
+
+def test_looks_that_miss_the_session_must_follow_each_other(world):
+    project_id = world.add_running()
+    name = world.run(project_id).session_name
+    for _ in range(3):
+        session = world.tmux.sessions.pop(name)
+        world.tick()
+        world.tmux.sessions[name] = session
+        world.tick()
+
+    assert world.status(project_id) == "processing"
 
 
 def test_the_end_of_another_window_is_not_the_end_of_the_run(world):
@@ -226,7 +249,7 @@ def test_a_closed_verification_window_is_a_loss(world):
     world.tick()
 
     world.tmux.close_window(world.pane(project_id, "verify").pane_id)
-    world.tick()
+    world.tick(2)
 
     assert outcome(world, project_id) == (Outcome.LOST, "its window was closed")
 
@@ -238,7 +261,7 @@ def test_a_session_killed_during_verification_is_a_loss(world):
     world.tick()
 
     world.tmux.close_session(world.session(project_id).name)
-    world.tick()
+    world.tick(2)
 
     assert outcome(world, project_id) == (Outcome.LOST, "its tmux session was killed")
 
@@ -249,7 +272,7 @@ def test_a_session_that_is_gone_before_verification_is_a_loss(world):
     world.finish(project_id)
     world.tmux.close_session(world.session(project_id).name)
 
-    world.tick()
+    world.tick(2)
 
     assert outcome(world, project_id) == (
         Outcome.LOST,
@@ -262,7 +285,7 @@ def test_a_server_that_died_before_verification_is_a_loss(world):
     world.finish(project_id)
     world.tmux.server_dies()
 
-    world.tick()
+    world.tick(2)
 
     assert outcome(world, project_id) == (
         Outcome.LOST,
