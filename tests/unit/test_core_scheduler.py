@@ -5,6 +5,7 @@ import logging
 import msgspec
 import pytest
 
+from scheduler_modules.container import base_environment
 from scheduler_modules.errors import DiskFull, TmuxUnavailable
 from scheduler_modules.model import Outcome, RunPhase
 from tests.fakes.lock import FakeLocks
@@ -90,6 +91,12 @@ def test_a_retry_that_succeeds_completes_the_project_and_leaves_no_reason(make_w
     world.tick()
 
     assert (world.status(project_id), world.reason(project_id)) == ("completed", None)
+
+
+def test_programs_get_who_and_where_we_are_and_no_secrets():
+    environ = {"PATH": "/bin", "LC_ALL": "C", "SMTP_PASSWORD": "x", "HOME": "/\udcff", "LANG": "C"}
+
+    assert base_environment(environ) == {"PATH": "/bin", "LC_ALL": "C", "LANG": "C"}
 
 
 # -- slots and order ------------------------------------------------------------------------
@@ -367,6 +374,24 @@ def test_fail_from_inside_the_session_gives_the_reason(world):
     world.tick()
 
     assert world.reason(project_id) == "reported failed: no licence"
+
+
+def test_a_reset_between_look_and_verdict_stands(world, mocker, caplog):
+    caplog.set_level(logging.INFO)
+    project_id = world.add_running()
+    world.finish(project_id)
+    look = world.tmux.snapshot
+
+    def reset_meanwhile():
+        mocker.stopall()
+        world.queue.reset(project_id)
+        return look()
+
+    mocker.patch.object(world.tmux, "snapshot", side_effect=reset_meanwhile)
+    world.tick()
+
+    assert world.store.runs_of(project_id)[0].outcome is Outcome.RESET
+    assert "project_completed" not in world.facts(project_id)
 
 
 # -- steps that fail ------------------------------------------------------------------------

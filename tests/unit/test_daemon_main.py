@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -198,6 +199,25 @@ def test_a_daemon_whose_lock_was_taken_ends_with_1(config, monkeypatch):
 
     assert code == 1
     assert count(config, "daemon_evicted") == 1
+
+
+def test_a_daemon_that_hangs_in_tmux_ends_in_two_seconds(config, tmp_path, monkeypatch):
+    hanging = tmp_path / "bin" / "tmux"
+    hanging.parent.mkdir()
+    hanging.write_text(f"#!/bin/sh\ntouch {tmp_path}/asked\nexec sleep 100\n")
+    hanging.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{hanging.parent}:{os.environ['PATH']}")
+    asked = tmp_path / "asked"
+    thread = meanwhile(lambda: wait_until(asked.exists, "a call of tmux"), send(signal.SIGTERM))
+    began = time.monotonic()
+
+    code = run_daemon(config, "default")
+    took_sec = time.monotonic() - began
+    thread.join()
+
+    assert code == 0
+    assert took_sec < 3
+    assert count(config, "daemon_stopped") == 1
 
 
 # -- reload ---------------------------------------------------------------------------------

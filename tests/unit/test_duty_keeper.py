@@ -4,7 +4,9 @@ import itertools
 
 import pytest
 
+from scheduler_modules.adapters.lock import FileLocks
 from scheduler_modules.duty_keeper import DUTIES_OF_MODE, DutyKeeper, enter_mode, leave_mode
+from tests.fakes.clock import FakeClock
 from tests.fakes.lock import FakeLocks, FakeLockTable
 
 
@@ -186,3 +188,32 @@ def test_a_queue_daemon_does_not_give_its_duty_up_while_a_plain_one_starts():
     enter_mode(FakeLocks(table, "plain"), "default")
 
     assert "launch" in queue.refresh()
+
+
+@pytest.mark.parametrize("name", ["duty-launch", "duty-plain"])
+def test_a_lock_file_that_was_deleted_and_taken_by_another_is_given_up(tmp_path, name, caplog):
+    ours, theirs = (FileLocks(tmp_path, FakeClock()) for _ in range(2))
+    enter_mode(ours, "default")
+    started = DutyKeeper(ours, "default", DUTIES_OF_MODE["default"])
+    started.refresh()
+    (tmp_path / f"{name}.lock").unlink()
+    stolen = theirs.duty(name.removeprefix("duty-"))
+    stolen.try_acquire()
+
+    alive = started.heartbeat()
+
+    assert alive
+    assert stolen.is_held
+    assert ("launch" in started.refresh()) is (name != "duty-launch")
+
+
+def test_a_lock_file_that_was_only_deleted_is_made_again(tmp_path):
+    ours = FileLocks(tmp_path, FakeClock())
+    enter_mode(ours, "default")
+    started = DutyKeeper(ours, "default", DUTIES_OF_MODE["default"])
+    started.refresh()
+    for file in tmp_path.iterdir():
+        file.unlink()
+
+    assert started.heartbeat()
+    assert not FileLocks(tmp_path, FakeClock()).duty("launch").try_acquire()

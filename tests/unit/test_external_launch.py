@@ -1,8 +1,9 @@
 """Sessions that an external launcher makes: found, marked as ours, followed to their end."""
 
+import msgspec
 import pytest
 
-from scheduler_modules.model import Outcome, RunPhase
+from scheduler_modules.model import LaunchPlan, Outcome, RunPhase
 
 LAUNCHER = {"launcher_command": "/opt/launch {spec}", "launcher_session_wait_sec": 30}
 
@@ -308,6 +309,18 @@ def test_a_project_removed_by_an_old_program_is_no_longer_looked_for(world):
     world.tick()
 
     assert world.store.run(token).outcome is Outcome.RESET
+
+
+def test_a_project_removed_at_that_very_moment_has_no_session(world):
+    project_id = launched(world)
+    made(world, "web-shop-impl-0a1b2c3d")
+    run = world.run(project_id)
+    plan = msgspec.json.decode(run.plan, type=LaunchPlan)
+    world.store.forget_row(project_id)
+
+    found = world.container.external_launch().take_over(run, plan, world.tmux.snapshot())
+
+    assert found is None
 
 
 def test_a_second_launcher_is_told_to_resume(make_world):

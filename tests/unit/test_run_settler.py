@@ -2,7 +2,7 @@
 
 import pytest
 
-from scheduler_modules.model import Outcome, RunPhase
+from scheduler_modules.model import Outcome, RunPhase, TmuxSnapshot
 from tests.world import TICK_SEC
 
 VERIFIED = "command: make\nverify: make test"
@@ -89,24 +89,28 @@ def test_a_closed_main_window_is_a_loss_even_if_others_live(world):
     assert outcome(world, project_id) == (Outcome.LOST, "its window was closed")
 
 
-def test_one_look_that_misses_the_session_changes_nothing(world):
-    project_id = world.add_running()
-    session = world.tmux.sessions.pop(world.run(project_id).session_name)
+def tick_blindly(world, mocker):
+    """Tick once with a look at tmux that misses every session."""
+    blind = TmuxSnapshot(world.tmux.server)
+    patch = mocker.patch.object(world.tmux, "snapshot", return_value=blind)
     world.tick()
-    world.tmux.sessions[session.name] = session
+    mocker.stop(patch)
 
+
+def test_one_look_that_misses_the_session_changes_nothing(world, mocker):
+    project_id = world.add_running()
+
+    tick_blindly(world, mocker)
     world.tick(2)
 
     assert world.status(project_id) == "processing"
 
 
-def test_looks_that_miss_the_session_must_follow_each_other(world):
+def test_looks_that_miss_the_session_must_follow_each_other(world, mocker):
     project_id = world.add_running()
-    name = world.run(project_id).session_name
+
     for _ in range(3):
-        session = world.tmux.sessions.pop(name)
-        world.tick()
-        world.tmux.sessions[name] = session
+        tick_blindly(world, mocker)
         world.tick()
 
     assert world.status(project_id) == "processing"
