@@ -52,7 +52,7 @@ bench: ## measure against the reference loops
 	@echo 'make bench: the benches come with part 2 of the plan' >&2; exit 1
 
 promises: setup-test ## try the promises for long (ROW=n: one of them); slow
-	PROMISE_LONG=1 $(TOOLS) pytest -m faults $(if $(ROW),-k "promise_$(ROW)") $(PYTEST_ARGS)
+	PROMISE_LONG=1 $(TOOLS) pytest -m faults $(if $(ROW),-k "promise_$(ROW)_") $(PYTEST_ARGS)
 
 requirements: setup-test ## pin requirements*.in anew, with hashes and without addresses
 	@sh scripts/requirements.sh

@@ -3,6 +3,7 @@
 Everyday verbs use `open_queue` directly; the daemon's container is built from the same functions.
 """
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,7 +98,29 @@ def open_locks(config: SchedulerConfig, clock: "Clock") -> "Locks":
 
 def host_name(config: SchedulerConfig) -> str:
     """Return the name runs of this machine are recorded under."""
-    return config.host_name or os.uname().nodename
+    return config.host_name or _kept_host_name(config) or os.uname().nodename
+
+
+def keep_host_name(config: SchedulerConfig) -> None:
+    """Let `host_name` stay what it is now, whatever the machine will be called later.
+
+    A container has another name at each start; its runs must still be its own, or nobody would
+    ever find out that they are lost.
+    """
+    if not config.host_name and not _kept_host_name(config):
+        with contextlib.suppress(OSError):
+            _host_name_file(config).write_text(f"{os.uname().nodename}\n", encoding="utf-8")
+
+
+def _kept_host_name(config: SchedulerConfig) -> str:
+    try:
+        return _host_name_file(config).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _host_name_file(config: SchedulerConfig) -> Path:
+    return config.home / "host_name"
 
 
 def make_moves(store: "QueueStore", clock: "Clock") -> "QueueMoves":

@@ -34,6 +34,7 @@ def run_daemon(
     `announce` is printed once the daemon is sure to run.
     """
     ensure_home(config)
+    compose.keep_host_name(config)
     set_up_logging(config.log_level, config.home / config.log_file)
     clock = compose.open_clock()
     wakeup = compose.open_wakeup(clock)

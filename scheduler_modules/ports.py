@@ -305,7 +305,11 @@ class RunFiles(Protocol):
     """What runners and windows leave on disk. `role` is the window's."""
 
     def runner_argv(self, token: str, role: str, argv: Sequence[str]) -> tuple[str, ...]:
-        """Wrap a command in the runner that records its start and its exit code."""
+        """Wrap a command in the runner that records its start and its exit code.
+
+        The runner runs it once at most, and only until `remove` has been called: what a tmux
+        client that outlived its daemon starts late comes to nothing.
+        """
         ...
 
     def start(self, token: str, role: str) -> RunStart | None: ...
@@ -329,7 +333,8 @@ class RunFiles(Protocol):
         ...
 
     def remove(self, token: str) -> None:
-        """Delete the start, exit and session files of a run; logs stay."""
+        """Delete the start, exit and session files of a run, and with them the leave to start
+        anything; logs stay."""
         ...
 
 

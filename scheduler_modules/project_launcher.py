@@ -68,9 +68,10 @@ class ProjectLauncher:
         """
         try:
             spec, spec_path = self._read(project)
-            if self._has_new_dependencies(project, run, spec, spec_path):
+            if run.launches == 0 and self._has_new_dependencies(project, run, spec, spec_path):
                 return
             plan = self._plan(project, run, spec, spec_path)
+            session = self._session_plan(run, plan)
             run = self._ledger.record_plan(run, plan)
         except (InvalidInput, NotPossible) as error:
             self._refuse(run, str(error))
@@ -79,7 +80,7 @@ class ProjectLauncher:
             # as a path or as UTF-8 must fail one project, not hold up all.
             self._refuse(run, f"cannot be launched: {one_line(str(error))}")
         else:
-            self._create(run, plan)
+            self._create(run, plan, session)
 
     def resume(self, project: Project, run: Run, snapshot: TmuxSnapshot) -> None:
         """Go on with a run that was claimed by a daemon that died before it recorded a session.
@@ -93,21 +94,20 @@ class ProjectLauncher:
         if plan is None or self._files.start(run.token, plan.windows[0].role) is None:
             self.launch(project, run)
             return
-        # The look at tmux may be older than the start file: a tmux client that outlived the last
-        # daemon can have made the session in between.
-        if not self._adopt(run, self._tmux.snapshot()):
-            self._settle_vanished(run, plan)
+        # That look may be older than the start file: a tmux client that outlived the last daemon
+        # can have made the session in between.
+        fresh = self._tmux.snapshot()
+        if not self._adopt(run, fresh):
+            self._settle_vanished(run, plan, fresh)
 
     def _adopt(self, run: Run, snapshot: TmuxSnapshot) -> bool:
-        """Go on with the session that carries the run's token; False if none does."""
+        """Go on with the session that carries the run's token; False if its main pane is gone."""
         panes = snapshot.of_run(run.token)
         if not panes or snapshot.server is None:
             return False
-        plan = msgspec.json.decode(run.plan or "", type=LaunchPlan)
-        main = self._main_pane(run, plan, panes)
+        main = self._main_pane(run, panes)
         if main is None:
-            self._settle_vanished(run, plan, "its window was closed")
-            return True
+            return False
         created = CreatedSession(
             session_id=main.session_id,
             server=snapshot.server,
@@ -119,46 +119,56 @@ class ProjectLauncher:
         self._ledger.record_session(run, created, adopted=True)
         return True
 
-    def _main_pane(
-        self, run: Run, plan: LaunchPlan, panes: tuple[PaneState, ...]
-    ) -> PaneState | None:
+    def _main_pane(self, run: Run, panes: tuple[PaneState, ...]) -> PaneState | None:
         """Return the pane whose first process is the main window's runner.
 
         A person may have closed, moved or renamed windows by now; only while no runner has told
         its number yet does the place have to do.
         """
+        plan = msgspec.json.decode(run.plan or "", type=LaunchPlan)
         start = self._files.start(run.token, plan.windows[0].role)
         if start is None:
             return min(panes, key=lambda pane: pane.window_index)
         return next((pane for pane in panes if pane.pid == start.pid), None)
 
-    def _settle_vanished(
-        self,
-        run: Run,
-        plan: LaunchPlan,
-        reason: str = "its session went away before it could be recorded",
-    ) -> None:
+    def _settle_vanished(self, run: Run, plan: LaunchPlan, snapshot: TmuxSnapshot) -> None:
         """End a run that was started and is gone by what its runner recorded."""
         role = plan.windows[0].role
         outcome, exit_code = Outcome.LOST, self._files.exit_code(run.token, role)
+        reason = "its session went away before it could be recorded"
         if exit_code == 0 and plan.verify is None and not plan.is_external:
             self._ledger.end_run(run, Outcome.COMPLETED, exit_code=0)
             return
         if exit_code:
             outcome = Outcome.FAILED
             reason = describe_end(Ended(exit_code), self._files.last_line(run.token, role))
+        elif snapshot.of_run(run.token):
+            reason = "its window was closed"
         self._ledger.end_run(run, outcome, reason, exit_code=exit_code, retries=plan.retries)
 
-    def _create(self, run: Run, plan: LaunchPlan) -> None:
+    def _create(self, run: Run, plan: LaunchPlan, session: SessionPlan) -> None:
         try:
-            created = self._tmux.create_session(self._session_plan(run, plan))
+            created = self._tmux.create_session(session)
         except SessionExists as error:
-            if not self._adopt(run, self._tmux.snapshot()):
-                self._refuse(run, f"{error}, and it is not this run's", plan)
+            self._take_existing(run, plan, str(error))
         except TmuxRefused as error:
             self._refuse(run, str(error), plan)
         else:
             self._ledger.record_session(run, created, adopted=False)
+
+    def _take_existing(self, run: Run, plan: LaunchPlan, problem: str) -> None:
+        """Adopt the session that has the run's name already, if it is the run's."""
+        snapshot = self._tmux.snapshot()
+        if self._adopt(run, snapshot):
+            return
+        # A single look may have missed it.
+        snapshot = self._tmux.snapshot()
+        if self._adopt(run, snapshot):
+            return
+        if snapshot.of_run(run.token):
+            self._settle_vanished(run, plan, snapshot)
+        else:
+            self._refuse(run, f"{problem}, and it is not this run's", plan)
 
     def _session_plan(self, run: Run, plan: LaunchPlan) -> SessionPlan:
         windows = tuple(
@@ -224,6 +234,7 @@ class ProjectLauncher:
     def _refuse(self, run: Run, reason: str, plan: LaunchPlan | None = None) -> None:
         """Fail a run of which nothing was started."""
         self._ledger.end_run(run, Outcome.FAILED, reason, retries=plan.retries if plan else 0)
+        self._files.remove(run.token)
         self._ledger.record_cleaned(run)
 
 

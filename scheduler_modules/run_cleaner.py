@@ -48,6 +48,8 @@ class RunCleaner:
 
     def clean(self, run: Run, snapshot: TmuxSnapshot) -> bool:
         """Do the next step of clearing up after an ended run; True once nothing of it lives."""
+        # First of all: from here on nothing of this run can begin that the sweep would miss.
+        self._files.remove(run.token)
         panes = snapshot.of_run(run.token)
         pane_pids = [pane.pid for pane in panes if not pane.is_dead]
         if not self._end_step(run.token, pane_pids):
@@ -59,7 +61,7 @@ class RunCleaner:
         return True
 
     def sweep_kept(self, snapshot: TmuxSnapshot) -> int:
-        """Remove kept sessions whose time is over or whose project has moved on; return how many."""
+        """Remove sessions that are not to be kept any longer; return how many."""
         tokens = {pane.run_token for pane in snapshot.panes if pane.run_token}
         over = [token for token in sorted(tokens) if self._is_over(token, snapshot)]
         for token in over:
@@ -74,6 +76,9 @@ class RunCleaner:
             return self._is_own_server and all(pane.is_dead for pane in snapshot.of_run(token))
         if run.cleaned_at is None:
             return False
+        if run.outcome not in self._kept_outcomes:
+            # The look that it was cleared up after had missed it, or less is to be kept now.
+            return True
         runs = self._store.runs_of(run.project_id)
         has_newer = bool(runs) and runs[-1].token != token
         return has_newer or self._clock.now() - run.cleaned_at >= self._keep_sec

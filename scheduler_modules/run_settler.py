@@ -131,11 +131,11 @@ class RunSettler:
         if plan.verify is None:
             self._end(run, plan, Outcome.COMPLETED, None, exit_code)
             return
-        already = self._files.exit_code(run.token, VERIFY_ROLE)
+        is_begun = self._files.start(run.token, VERIFY_ROLE) is not None
         panes = snapshot.of_run(run.token)
         # A daemon that died right after opening the window has left it for us to find.
         pane_id = next((pane.pane_id for pane in panes if pane.window_name == VERIFY_ROLE), None)
-        if pane_id is None and already is None:
+        if pane_id is None and not is_begun:
             if run.session_id is None or not is_same_server(run, snapshot):
                 self._believe_loss(run, plan, "its session went away before verification")
                 return

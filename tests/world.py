@@ -114,6 +114,8 @@ class World:
             "run_files": self.files,
             "processes": self.processes,
             "base_env": {"PATH": "/usr/bin:/bin"},
+            # Only rows of old programs may have sessions there.
+            "old_tmux": None,
         }
         for name, value in overrides.items():
             getattr(container, name).override(providers.Object(value))
@@ -244,6 +246,9 @@ class World:
 
     def _start(self, key: tuple[str, str], pane: FakePane) -> None:
         token, role = key
+        if not self.files.may_start(token, role):
+            self.tmux.end_pane(pane.pane_id, status=125)
+            return
         process = self.processes.start(token, session=pane.pid, pid=pane.pid)
         self._programs[key] = process
         self.files.write_start(token, role, process.pid, process.started_ticks)

@@ -34,9 +34,10 @@ class DiskRunFiles:
         self._logs_dir = Path(os.path.abspath(logs_dir))  # noqa: PTH100
 
     def runner_argv(self, token: str, role: str, argv: Sequence[str]) -> tuple[str, ...]:
-        """Wrap a command in the runner; the folder it writes to exists afterwards."""
+        """Wrap a command in the runner, which may run it from now on, until `remove`."""
         base = self._base(token, role)
         _make_folder(base.parent)
+        _make_file(base.with_name(f"{token}.go"))
         return ("/bin/sh", str(_RUNNER), str(base), *argv)
 
     def start(self, token: str, role: str) -> RunStart | None:
@@ -120,6 +121,14 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise _ours(folder, error) from error
+
+
+def _make_file(path: Path) -> None:
+    """Make a small file; one with a byte in it, so that a full disk is noticed here."""
+    try:
+        path.write_bytes(b"\n")
+    except OSError as error:
+        raise _ours(path, error) from error
 
 
 def _ours(path: Path, error: OSError) -> SchedulerError:

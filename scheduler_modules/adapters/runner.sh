@@ -8,6 +8,10 @@
 # not at all. Where the start cannot be recorded nothing is run: 125. HUP is not trapped: this
 # shell and its command go with their terminal, and no exit code is written.
 #
+# Nothing is run either once RUN.go is gone (OUT is RUN.ROLE), which means that the run is over, or
+# where OUT.start is there already: a tmux client can outlive the daemon that started it and make
+# a session long after another daemon has done the same.
+#
 # Everything is kept in positional parameters: a variable set here could be one that the command
 # is to get from its environment.
 
@@ -31,7 +35,15 @@ run() { # OUT COMMAND [ARGUMENT...]
     (exec "$@")
 }
 
+may_start() { # OUT
+    [ -e "${1%.*}.go" ] && [ ! -e "$1.start" ]
+}
+
 trap : INT QUIT
+may_start "$1" || {
+    echo "runner: this run is over or was begun before, so nothing was run" >&2
+    exit 125
+}
 start "$1" || {
     rm -f "$1.start.tmp"
     echo "runner: $1.start cannot be written, so nothing was run" >&2

@@ -16,9 +16,11 @@ class FakeRunFiles:
         self._exits: dict[tuple[str, str], int] = {}
         self._logs: dict[tuple[str, str], str] = {}
         self._sessions: dict[str, str] = {}
+        self._permits: set[str] = set()
 
     def runner_argv(self, token: str, role: str, argv: Sequence[str]) -> tuple[str, ...]:
         _check(token, role)
+        self._permits.add(token)
         return ("/bin/sh", "/fake/runner.sh", f"/fake/runs/{token}.{role}", *argv)
 
     def start(self, token: str, role: str) -> RunStart | None:
@@ -47,6 +49,7 @@ class FakeRunFiles:
     def remove(self, token: str) -> None:
         _check(token, "any")
         self._sessions.pop(token, None)
+        self._permits.discard(token)
         for kept in (self._starts, self._exits):
             for key in [key for key in kept if key[0] == token]:
                 del kept[key]
@@ -54,6 +57,10 @@ class FakeRunFiles:
     def log(self, token: str, role: str) -> str:
         """Return what the window has printed."""
         return self._logs.get((token, role), "")
+
+    def may_start(self, token: str, role: str) -> bool:
+        """Decide as the runner does whether it runs its command."""
+        return token in self._permits and (token, role) not in self._starts
 
     def write_start(self, token: str, role: str, pid: int, started_ticks: int = 1) -> None:
         """Do as the runner does before it runs its command."""

@@ -67,6 +67,7 @@ def test_promise_1_kill_of_the_daemon_loses_no_project(promise: Promise, place: 
     hits: Counter[str] = Counter()
 
     for round_number in range(kills):
+        place.slow_tmux(promise.random.choice([0, 0, 0.05, 0.6]))
         daemon = place.run_daemon()
         if round_number % 2:
             # Any moment at all.
@@ -85,6 +86,7 @@ def test_promise_1_kill_of_the_daemon_loses_no_project(promise: Promise, place: 
                 place.enqueue(
                     f"r{round_number}-{number}", f"{place.ledger_command('sleep 0.2')}\nretries: 2"
                 )
+    place.slow_tmux(0)
     place.run_daemon()
     statuses = place.wait_until_all_ended(120)
     wait_until(lambda: not is_between(place, "end and clearing up"))
@@ -221,7 +223,7 @@ def test_promise_7_a_session_killed_behind_the_daemons_back_is_found(promise: Pr
     for number in range(rounds(4, 100)):
         project_id = place.enqueue(f"p{number}", sleeping())
         wait_until(
-            lambda: [run["phase"] for run in place.runs(project_id)] == ["running"],
+            lambda id=project_id: [run["phase"] for run in place.runs(id)] == ["running"],
             explain=place.daemon_log,
         )
         session = place.runs(project_id)[0]["session_name"]
@@ -254,14 +256,14 @@ def test_a_closed_main_window_is_a_loss_and_the_rest_is_cleared_up(place):
 def test_a_hanging_tmux_changes_nothing_and_claims_nothing(place):
     place.environ["MAX_CONCURRENT_PROJECTS"] = "2"
     place.environ["TMUX_TIMEOUT_SEC"] = "0.3"
-    running = place.enqueue("running", sleeping(3))
+    running = place.enqueue("running", sleeping(1.5))
     place.run_daemon()
     wait_until(lambda: place.runs(running) and place.runs(running)[0]["phase"] == "running")
     server = place.tmux_pid()
 
     os.kill(server, signal.SIGSTOP)
     waiting = place.enqueue("waiting", place.ledger_command())
-    time.sleep(3.5)
+    time.sleep(2)
     while_stopped = place.statuses()
     os.kill(server, signal.SIGCONT)
     statuses = place.wait_until_all_ended()

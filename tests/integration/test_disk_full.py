@@ -57,10 +57,8 @@ def test_promise_18_nothing_acknowledged_is_lost_however_often_the_disk_is_full(
     disk.run_daemon()
     acknowledged, refused = [], Counter()
     for number in range(rounds(3, 40)):
-        for n in range(3):
-            acknowledged.append(
-                add(disk, f"p{number}-{n}", f"{disk.ledger_command('sleep 0.1')}\nretries: 3")
-            )
+        front = f"{disk.ledger_command('sleep 0.1')}\nretries: 3"
+        acknowledged += [add(disk, f"p{number}-{n}", front) for n in range(3)]
         time.sleep(promise.random.uniform(0, 0.3))
         disk.fill()
         done = disk.try_cli("add", str(disk.write_spec(f"full{number}", "command: 'true'")))

@@ -1,4 +1,4 @@
-"""Many processes queueing at once, and queueing processes killed: what was acknowledged is there."""
+"""Many processes queueing at once, some of them killed: what was acknowledged is there."""
 
 import contextlib
 import json
@@ -64,7 +64,8 @@ def test_promise_16_sixteen_writers_never_see_a_locked_database(
     acknowledged = [int(line) for lines in reports for line in lines[:-1]]
     stored = [row[0] for row in place.query("select id from project_queue order by id")]
     promise.tell(
-        f"16 processes x {each} projects: 0 errors, {len(stored)} rows, worst wait {worst_sec:.2f} s"
+        f"16 processes x {each} projects: 0 errors, {len(stored)} rows, "
+        f"worst wait {worst_sec:.2f} s"
     )
     assert [err for _, err in ends] == [""] * 16
     assert [adder.returncode for adder in adders] == [0] * 16

@@ -1,4 +1,4 @@
-"""Whole lives of projects with real processes: verification, reports, resets, reloads, launchers."""
+"""Whole lives of projects: verification, reports, resets, reloads, external launchers."""
 
 import json
 import os
@@ -203,11 +203,11 @@ def test_many_reloads_neither_lose_nor_double_anything(place):
 
 def test_a_reload_does_not_let_files_or_connections_pile_up(place):
     daemon = place.run_daemon()
-    wait_until(lambda: (place.home / "task_queue.db").exists())
+    wait_until((place.home / "task_queue.db").exists)
     counts = []
     for number in range(5):
         daemon.send_signal(signal.SIGHUP)
-        wait_until(lambda: place.count_events("daemon_started") == number + 2)
+        wait_until(lambda n=number: place.count_events("daemon_started") == n + 2)
         time.sleep(0.3)
         counts.append(len(os.listdir(f"/proc/{daemon.pid}/fd")))
 

@@ -2,7 +2,6 @@
 
 import os
 import pty
-import shutil
 import signal
 import subprocess
 import sys
@@ -121,13 +120,14 @@ def test_the_start_is_recorded_before_the_command_runs(runs):
 def test_while_the_command_runs_there_is_no_exit_file(runs):
     done = runs.run("sh", "-c", 'ls "$0"', str(runs.base.parent))
 
-    assert done.stdout.decode().split() == [f"{TOKEN}.main.start"]
+    assert done.stdout.decode().split() == [f"{TOKEN}.go", f"{TOKEN}.main.start"]
 
 
-def test_nothing_but_the_two_records_is_left(runs):
+def test_nothing_but_the_leave_to_run_and_the_two_records_is_left(runs):
     runs.run("true")
 
     assert sorted(path.name for path in runs.base.parent.iterdir()) == [
+        f"{TOKEN}.go",
         f"{TOKEN}.main.exit",
         f"{TOKEN}.main.start",
     ]
@@ -160,12 +160,27 @@ def test_input_and_output_are_the_command_s_own(runs):
     assert (done.stdout, done.stderr) == (b"hello", b"")
 
 
-def test_a_record_of_an_earlier_launch_is_replaced(runs):
+def test_what_was_begun_once_is_not_begun_again(runs, tmp_path):
     runs.run("sh", "-c", "exit 3")
 
-    runs.run("true")
+    late = runs.run("touch", str(tmp_path / "ran"))
 
-    assert runs.exit_code() == 0
+    assert (late.returncode, runs.exit_code()) == (125, 3)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_comes_up_after_the_run_is_over_runs_nothing(runs, tmp_path):
+    late = runs.argv("touch", str(tmp_path / "ran"))
+    runs.files.remove(TOKEN)
+
+    done = subprocess.run(late, check=False, capture_output=True)
+
+    assert done.returncode == 125
+    assert done.stderr.decode() == (
+        "runner: this run is over or was begun before, so nothing was run\n"
+    )
+    assert not (tmp_path / "ran").exists()
+    assert list(runs.base.parent.iterdir()) == []
 
 
 def test_an_interrupt_from_the_terminal_ends_the_command_and_is_recorded(runs, tmp_path):
@@ -206,7 +221,7 @@ def test_a_command_that_answers_to_the_hang_up_leaves_no_exit_code_either(runs, 
 
 def test_where_the_start_cannot_be_recorded_nothing_is_run(runs, tmp_path):
     argv = runs.argv("touch", str(tmp_path / "ran"))
-    shutil.rmtree(runs.base.parent)
+    Path(f"{runs.base}.start.tmp").symlink_to("/nowhere/at/all")
 
     done = subprocess.run(argv, check=False, capture_output=True)
 
@@ -294,9 +309,10 @@ def test_the_runner_is_quick(runs):
 def test_on_a_full_disk_nothing_is_run(runs, tmp_path):
     argv = runs.argv("echo", "it ran")
 
-    done = on_a_full_disk(tmp_path, 'fill; "$@"; echo "code $?"; ls "$0/runs"', *argv)
+    script = f'touch "$0/runs/{TOKEN}.go"; fill; "$@"; echo "code $?"; ls "$0/runs"'
+    done = on_a_full_disk(tmp_path, script, *argv)
 
-    assert done.stdout == "code 125\n"
+    assert done.stdout == f"code 125\n{TOKEN}.go\n"
     assert "so nothing was run" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
@@ -305,7 +321,8 @@ def test_a_disk_that_fills_up_meanwhile_leaves_no_half_exit_file(runs, tmp_path)
     fill = "cat /dev/zero >$FOLDER/filler; exit 7"
     argv = runs.argv("sh", "-c", fill)
 
-    done = on_a_full_disk(tmp_path, '"$@" 2>/dev/null; echo "code $?"; cat "$0"/runs/*.exit', *argv)
+    script = f'touch "$0/runs/{TOKEN}.go"; "$@" 2>/dev/null; echo "code $?"; cat "$0"/runs/*.exit'
+    done = on_a_full_disk(tmp_path, script, *argv)
 
     assert done.stdout == "code 7\n"
 

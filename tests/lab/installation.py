@@ -74,6 +74,7 @@ class Installation:
             capture_output=True,
             text=True,
             timeout=60,
+            check=False,
         )
 
     def start_cli(self, *args: str) -> subprocess.Popen[str]:
@@ -216,6 +217,7 @@ class Installation:
             capture_output=True,
             text=True,
             timeout=20,
+            check=False,
         )
 
     def tmux_pid(self) -> int | None:
@@ -225,6 +227,20 @@ class Installation:
             return None
         self._servers.add(int(answer))
         return int(answer)
+
+    def slow_tmux(self, sec: float) -> None:
+        """Let tmux take its time to begin a session, so that a daemon can die meanwhile."""
+        folder = self.folder / "bin"
+        if not folder.exists():
+            folder.mkdir()
+            self.environ["PATH"] = f"{folder}:{self.environ['PATH']}"
+        real = shutil.which("tmux", path=self.environ["PATH"].removeprefix(f"{folder}:"))
+        script = folder / "tmux.new"
+        script.write_text(
+            f'#!/bin/sh\ncase " $* " in *" new-session "*) sleep {sec};; esac\nexec {real} "$@"\n'
+        )
+        script.chmod(0o700)
+        script.rename(folder / "tmux")
 
     def kill_tmux(self) -> int:
         """End the tmux server as the out-of-memory killer would; return the process it was."""

@@ -64,7 +64,7 @@ class SmallDisk(Installation):
 def small_disk(size: str = "2M", **settings: str) -> Iterator[SmallDisk]:
     """Give an installation on a disk of that size. Skips where there is no mount namespace."""
     if shutil.which("unshare") is None or shutil.which("nsenter") is None:
-        pytest.skip("no mount namespace here: unshare or nsenter is not installed")
+        pytest.skip("private mounts are not permitted here: unshare or nsenter is missing")
     folder = Path(tempfile.mkdtemp(prefix="to-"))
     (folder / "home").mkdir()
     unshare = ("unshare", "--mount", "--propagation", "private")
@@ -77,7 +77,8 @@ def small_disk(size: str = "2M", **settings: str) -> Iterator[SmallDisk]:
     try:
         assert holder.stdout is not None
         if holder.stdout.readline() != "mounted\n":
-            pytest.skip(f"no mount namespace here: {holder.communicate()[1].strip()}")
+            why = holder.communicate()[1].strip()
+            pytest.skip(f"private mounts are not permitted here: {why}")
         place = SmallDisk(folder, holder.pid, **settings)
         try:
             yield place

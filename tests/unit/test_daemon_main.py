@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from scheduler_modules import core_scheduler
 from scheduler_modules.adapters.clock import SystemClock
 from scheduler_modules.adapters.lock import FileLocks
+from scheduler_modules.compose import host_name
 from scheduler_modules.config import SchedulerConfig, ensure_home
 from scheduler_modules.daemon_main import REFUSAL, run_daemon
 from scheduler_modules.errors import ConfigError, DatabaseUnavailable, UnusableHome
@@ -79,7 +81,8 @@ def after(config: SchedulerConfig, event: str, times: int = 1) -> Callable[[], N
 
 def run_until_stopped(config: SchedulerConfig, *steps: Callable[[], object], **arguments) -> int:
     """Run a plain daemon, do the steps once it is at work, then stop it."""
-    thread = meanwhile(after(config, "daemon_started"), *steps, send(signal.SIGTERM))
+    is_at_work = after(config, "daemon_started", count(config, "daemon_started") + 1)
+    thread = meanwhile(is_at_work, *steps, send(signal.SIGTERM))
     try:
         return run_daemon(config, arguments.pop("mode", "default"), **arguments)
     finally:
@@ -220,6 +223,23 @@ def test_a_daemon_that_hangs_in_tmux_ends_in_two_seconds(config, tmp_path, monke
     assert count(config, "daemon_stopped") == 1
 
 
+def test_a_machine_that_is_given_another_name_keeps_its_runs(config, monkeypatch):
+    """As a container is at each start."""
+    before = host_name(config)
+    run_until_stopped(config)
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename="another"))
+
+    run_until_stopped(config)
+
+    assert host_name(config) == before != "another"
+
+
+def test_the_configured_name_of_a_machine_wins(config):
+    run_until_stopped(config)
+
+    assert host_name(msgspec.structs.replace(config, host_name="mine")) == "mine"
+
+
 # -- reload ---------------------------------------------------------------------------------
 
 
@@ -237,9 +257,7 @@ def test_a_reload_with_a_bad_configuration_keeps_the_old_one(config):
     def load() -> SchedulerConfig:
         raise ConfigError("TICK_SEC", "soon", "a number of seconds", ".env:1")
 
-    run_until_stopped(
-        config, send(signal.SIGHUP), after(config, "daemon_started", 2), load=load
-    )
+    run_until_stopped(config, send(signal.SIGHUP), after(config, "daemon_started", 2), load=load)
 
     assert count(config, "reload_refused") == 1
     assert "TICK_SEC='soon'" in log_of(config)

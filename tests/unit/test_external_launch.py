@@ -58,7 +58,9 @@ def test_a_session_named_on_the_last_line_is_followed(world, line):
     assert followed(world, project_id) == "any-name"
 
 
-@pytest.mark.parametrize("name", ["web-shop-impl-0a1b2c3d", "web_shop-0A1B2C3D", "web-shop-12345678"])
+@pytest.mark.parametrize(
+    "name", ["web-shop-impl-0a1b2c3d", "web_shop-0A1B2C3D", "web-shop-12345678"]
+)
 def test_a_new_session_of_the_projects_name_is_found(world, name):
     project_id = launched(world)
     made(world, name)

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from scheduler_modules.errors import DiskFull, SessionExists, TmuxRefused, TmuxUnavailable
-from scheduler_modules.model import Outcome, RunPhase
+from scheduler_modules.model import Outcome, RunPhase, TmuxSnapshot
 
 
 def die_before_recording(world, project_id: int) -> None:
@@ -14,6 +14,22 @@ def die_before_recording(world, project_id: int) -> None:
     world.tick()
     assert world.run(project_id).phase is RunPhase.STARTING
     world.restart_daemon()
+
+
+def late_client(world, *, then) -> None:
+    """Let the second daemon ask for a session that the first one's client makes just before."""
+    world.tmux.refuse_next(TmuxUnavailable("silent"))
+    world.tick()
+    real = world.tmux.create_session
+
+    def create_session(plan):
+        world.tmux.create_session = real
+        real(plan)
+        world.settle_machine()
+        then()
+        return real(plan)
+
+    world.tmux.create_session = create_session
 
 
 # -- launching ------------------------------------------------------------------------------
@@ -229,6 +245,19 @@ def test_a_foreign_session_under_the_same_name_is_left_alone(world):
     )
 
 
+def test_a_disk_that_is_full_at_the_launch_only_delays_it_and_counts_no_launch(world, mocker):
+    project_id = world.add()
+    mocker.patch.object(world.files, "runner_argv", side_effect=DiskFull("no space left"))
+    world.tick(3)
+    while_full = world.status(project_id)
+
+    mocker.stopall()
+    world.tick()
+
+    run = world.run(project_id)
+    assert (while_full, run.phase, run.launches) == ("processing", RunPhase.RUNNING, 1)
+
+
 def test_a_full_disk_between_plan_and_session_only_delays(world):
     project_id = world.add()
     world.tmux.refuse_next(DiskFull("no space left"))
@@ -252,6 +281,17 @@ def test_a_session_made_and_not_recorded_is_adopted(world):
     assert (run.phase, run.launches) == (RunPhase.RUNNING, 1)
     assert run.main_pane_id == world.pane(project_id).pane_id
     assert "run_adopted" in world.facts(project_id)
+
+
+def test_a_session_whose_runner_has_not_begun_yet_is_adopted_by_its_first_window(world):
+    project_id = world.add("team", "command: make\nwindows: [{role: tester, command: pytest}]")
+    world.tmux.lose_next_answer()
+    world.daemon.tick()
+    world.restart_daemon()
+
+    world.daemon.tick()
+
+    assert world.run(project_id).main_pane_id == world.pane(project_id, "main").pane_id
 
 
 def test_the_adopted_main_pane_is_the_one_of_the_main_role_wherever_it_stands(world):
@@ -301,19 +341,37 @@ def test_a_plan_of_which_nothing_was_started_is_launched_again_and_says_so(world
 def test_a_session_that_came_up_between_look_and_second_launch_is_adopted(world):
     """A tmux client can outlive the daemon that started it."""
     project_id = world.add()
-    world.tmux.refuse_next(TmuxUnavailable("silent"))
-    world.tick()
-    late_client = world.tmux.create_session
-
-    def create_session(plan):
-        world.tmux.create_session = late_client
-        late_client(plan)
-        return late_client(plan)
-
-    world.tmux.create_session = create_session
+    late_client(world, then=lambda: None)
     world.tick()
 
     assert len(world.tmux.sessions) == 1
+    assert world.run(project_id).phase is RunPhase.RUNNING
+
+
+def test_a_main_window_closed_before_the_second_launch_is_a_loss(world):
+    project_id = world.add("team", "command: make\nwindows: [{role: tester, command: pytest}]")
+    late_client(
+        world,
+        then=lambda: world.tmux.close_window(world.pane(project_id, "main").pane_id),
+    )
+
+    world.tick(3)
+
+    assert world.reason(project_id) == "its window was closed"
+    assert not world.processes.living
+
+
+def test_one_look_that_misses_the_existing_session_is_not_believed(world, mocker):
+    project_id = world.add()
+    look = world.tmux.snapshot
+
+    def miss_it_once():
+        blind = TmuxSnapshot(world.tmux.server)
+        mocker.patch.object(world.tmux, "snapshot", side_effect=[blind, look(), look(), look()])
+
+    late_client(world, then=miss_it_once)
+    world.daemon.tick()
+
     assert world.run(project_id).phase is RunPhase.RUNNING
 
 
@@ -327,6 +385,35 @@ def test_a_session_that_came_up_right_after_the_look_is_adopted_not_lost(world, 
     world.daemon.tick()
 
     assert world.run(project_id).phase is RunPhase.RUNNING
+
+
+def test_a_session_made_late_for_a_run_that_is_over_runs_nothing_and_is_removed(world):
+    """A tmux client can outlive the daemon that started it, and be very slow."""
+    project_id = world.add_running()
+    late = world.session(project_id).plan
+    world.finish(project_id)
+    world.tick(2)
+
+    world.tmux.create_session(late)
+    world.settle_machine()
+    ran = bool(world.processes.living)
+    world.tick_for(62)
+
+    assert not ran
+    assert not world.tmux.sessions
+    assert world.status(project_id) == "completed"
+
+
+def test_a_session_made_late_for_a_run_in_progress_runs_nothing_again(world):
+    project_id = world.add_running()
+    plan = world.session(project_id).plan
+    world.tmux.close_session(plan.name)
+    world.settle_machine()
+
+    world.tmux.create_session(plan)
+    world.settle_machine()
+
+    assert not world.processes.living
 
 
 def test_what_was_started_and_is_gone_is_a_loss(world):

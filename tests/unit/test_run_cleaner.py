@@ -3,7 +3,7 @@
 import pytest
 
 from scheduler_modules.errors import TmuxUnavailable
-from scheduler_modules.model import Outcome
+from scheduler_modules.model import Outcome, TmuxSnapshot
 
 HOUR_SEC = 3600
 
@@ -69,6 +69,18 @@ def test_the_files_of_a_cleaned_run_are_removed(world):
 
     assert world.files.start(token, "main") is None
     assert world.files.exit_code(token, "main") is None
+
+
+def test_nothing_of_a_run_can_begin_once_its_end_is_recorded(world):
+    project_id = world.add_running()
+    token = world.run(project_id).token
+    world.processes.start(token, ignores_term=True)
+    world.finish(project_id)
+
+    world.tick()
+
+    assert world.run(project_id).cleaned_at is None
+    assert not world.files.may_start(token, "verify")
 
 
 def test_the_files_stay_until_the_end_is_recorded(world):
@@ -191,6 +203,29 @@ def test_a_kept_session_of_the_last_run_stays_beside_other_projects(world):
     world.tick_for(64)
 
     assert world.run(project_id).session_name in world.tmux.sessions
+
+
+def test_a_session_that_a_look_had_missed_is_removed_later(world, mocker):
+    project_id = world.add_running()
+    world.report(project_id, Outcome.COMPLETED)
+    mocker.patch.object(world.tmux, "snapshot", return_value=TmuxSnapshot(world.tmux.server))
+    world.tick()
+    mocker.stopall()
+    while_missed = bool(world.tmux.sessions)
+
+    world.tick_for(62)
+
+    assert while_missed
+    assert not world.tmux.sessions
+
+
+def test_sessions_kept_so_far_go_when_none_is_to_be_kept(world):
+    ended(world, 1)
+
+    world.restart_daemon(keep_sessions="none")
+    world.tick()
+
+    assert not world.tmux.sessions
 
 
 def test_sessions_of_other_people_stay_whatever_their_name(world):

@@ -326,6 +326,20 @@ def test_a_verification_that_ended_while_no_daemon_ran_counts(world):
     assert world.status(project_id) == "completed"
 
 
+def test_a_verification_closed_while_no_daemon_ran_is_a_loss_not_repeated(world):
+    project_id = world.add_running("build", VERIFIED)
+    world.finish(project_id)
+    world.store.is_full = True
+    world.tick()
+    world.store.is_full = False
+    world.tmux.close_window(world.pane(project_id, "verify").pane_id)
+    world.restart_daemon()
+
+    world.tick(4)
+
+    assert outcome(world, project_id) == (Outcome.LOST, "its window was closed")
+
+
 def test_a_reset_during_verification_ends_it(world):
     project_id = world.add_running("build", VERIFIED)
     world.finish(project_id)
