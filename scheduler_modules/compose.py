@@ -75,11 +75,11 @@ def open_old_tmux(config: SchedulerConfig) -> "Tmux | None":
     return open_tmux(msgspec.structs.replace(config, tmux_socket="default"))
 
 
-def open_processes() -> "Processes":
-    """Return this machine's processes."""
+def open_processes(config: SchedulerConfig) -> "Processes":
+    """Return this machine's processes; a run's are those that name our home."""
     from scheduler_modules.adapters.process import LinuxProcesses
 
-    return LinuxProcesses()
+    return LinuxProcesses(config.home)
 
 
 def open_run_files(config: SchedulerConfig) -> "RunFiles":

@@ -71,7 +71,7 @@ class Container(containers.DeclarativeContainer):
     store = providers.ThreadSafeSingleton(compose.open_store, config)
     tmux = providers.ThreadSafeSingleton(compose.open_tmux, config)
     old_tmux = providers.ThreadSafeSingleton(compose.open_old_tmux, config)
-    processes = providers.ThreadSafeSingleton(compose.open_processes)
+    processes = providers.ThreadSafeSingleton(compose.open_processes, config)
     run_files = providers.ThreadSafeSingleton(compose.open_run_files, config)
 
     event_dispatcher = providers.ThreadSafeSingleton(EventDispatcher, store)

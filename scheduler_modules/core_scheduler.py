@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import msgspec
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 SWEEP_SEC = 60
 HEARTBEAT_SEC = 30
+BUG = "a step crashed, see the log"
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,15 +100,16 @@ class CoreScheduler:
 
     def tick(self) -> None:
         """Do once, in order, every step that is due and whose duty is held."""
-        if not self._guard("duties", self._look_for_duties):
-            # Which duties are ours is not known: none is carried out.
-            return
-        now = self._clock.since_boot_sec()
-        for step in self._steps:
-            if step.duty not in self._held or not self._is_due(step, now):
-                continue
-            self._last_done[step.name] = now
-            self._guard(step.name, step.act)
+        # Where it is not known which duties are ours, none is carried out.
+        if self._guard("duties", self._look_for_duties):
+            now = self._clock.since_boot_sec()
+            for step in self._steps:
+                if step.duty in self._held and self._is_due(step, now):
+                    self._last_done[step.name] = now
+                    self._guard(step.name, step.act)
+        # Where the lock is out of reach, "duties" has logged it.
+        with suppress(SchedulerError):
+            self._duty_keeper.tell("; ".join(dict.fromkeys(self._troubles.values())) or None)
 
     def _look_for_duties(self) -> None:
         self._held = self._duty_keeper.refresh()
@@ -135,8 +138,8 @@ class CoreScheduler:
                 logger.warning("step_failed", extra={"step": name, "error": str(error)})
             return False
         except Exception:
-            if self._troubles.get(name) != "bug":
-                self._troubles[name] = "bug"
+            if self._troubles.get(name) != BUG:
+                self._troubles[name] = BUG
                 logger.exception("step_crashed", extra={"step": name})
             return False
         if self._troubles.pop(name, None) is not None:
@@ -146,12 +149,23 @@ class CoreScheduler:
     def _follow_runs(self) -> None:
         """Move every run of this host as far as one look at tmux allows."""
         runs = self._store.open_runs(self._host)
-        if runs or self._store.uncleaned_runs(self._host):
-            snapshot = self._tmux.snapshot()
-            for run in runs:
-                self._guard(f"run {run.token[:8]}", partial(self._follow, run, snapshot))
-            for run in self._store.uncleaned_runs(self._host):
-                self._guard(f"end {run.token[:8]}", partial(self._cleaner.clean, run, snapshot))
+        if not runs and not self._store.uncleaned_runs(self._host):
+            self._forget_troubles_but(set())
+            return
+        snapshot = self._tmux.snapshot()
+        for run in runs:
+            self._guard(f"run {run.token}", partial(self._follow, run, snapshot))
+        ended = self._store.uncleaned_runs(self._host)
+        for run in ended:
+            self._guard(f"end {run.token}", partial(self._cleaner.clean, run, snapshot))
+        self._forget_troubles_but({run.token for run in (*runs, *ended)})
+
+    def _forget_troubles_but(self, tokens: set[str]) -> None:
+        """Drop what was wrong with runs that are not followed any more."""
+        for name in list(self._troubles):
+            kind, _, token = name.partition(" ")
+            if kind in {"run", "end"} and token not in tokens:
+                del self._troubles[name]
 
     def _follow(self, run: Run, snapshot: TmuxSnapshot) -> None:
         project = self._store.project(run.project_id)

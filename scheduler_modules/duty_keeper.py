@@ -74,6 +74,10 @@ class DutyKeeper:
             plain.release()
         return self._locks.mode(self._mode).heartbeat()
 
+    def tell(self, trouble: str | None) -> None:
+        """Let `status` know what keeps this daemon from its work; None: nothing does."""
+        self._locks.mode(self._mode).tell(trouble)
+
     def release(self) -> None:
         """Give every duty up."""
         for duty in self._wanted:

@@ -370,6 +370,14 @@ class Lock(Protocol):
         """Return the process that took it; None if nobody holds it or the kernel does not tell."""
         ...
 
+    def tell(self, trouble: str | None) -> None:
+        """Let everybody know, while it is held, what keeps us from our work; None: nothing."""
+        ...
+
+    def trouble(self) -> str | None:
+        """Return what the holder told last; None: nothing, or nobody holds it."""
+        ...
+
 
 class Locks(Protocol):
     """Locks by name, in one folder."""

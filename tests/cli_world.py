@@ -95,7 +95,7 @@ class FakeParts:
     def open_tmux(self, config: Any) -> Any:
         return self._world.tmux
 
-    def open_processes(self) -> Any:
+    def open_processes(self, config: Any) -> Any:
         return self._world.processes
 
     def open_run_files(self, config: Any) -> Any:

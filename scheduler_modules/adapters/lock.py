@@ -135,6 +135,21 @@ class FileLock:
         finally:
             os.close(file)
 
+    def tell(self, trouble: str | None) -> None:
+        if self._file is not None:
+            self._text.tell(self._file, trouble)
+
+    def trouble(self) -> str | None:
+        file = self._file
+        if file is not None:
+            return self._text.trouble(file)
+        if self.is_free() or (file := self._open(os.O_RDONLY)) is None:
+            return None
+        try:
+            return self._text.trouble(file)
+        finally:
+            os.close(file)
+
     def holder_pid(self) -> int | None:
         """Return who took it as the kernel has it; the text inside is not asked.
 

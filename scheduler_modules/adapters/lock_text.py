@@ -16,6 +16,7 @@ _REFRESH_SEC = 30
 _BLOCK_BYTES = 1024
 _MAX_TEXT_BYTES = 65_536
 _MAX_COMMAND = 300
+_MAX_TROUBLE = 300
 _SIGNATURE = "tmux-orchestrator"
 
 
@@ -30,6 +31,7 @@ class HolderText:
         self._mode = mode
         self._clock = clock
         self._acquired_at = 0.0
+        self._trouble: str | None = None
         self._written_boot_sec = 0.0
         self._size = 0
 
@@ -37,6 +39,7 @@ class HolderText:
         """Write the text to a file whose lock we hold; a failure is only logged."""
         if is_new:
             self._acquired_at = self._clock.now()
+            self._trouble = None
         text = json.dumps(self._fields())
         blocks = len(text) // _BLOCK_BYTES + 1
         content = f"{text:<{blocks * _BLOCK_BYTES - 1}}\n".encode("ascii")
@@ -57,13 +60,22 @@ class HolderText:
         if age_sec >= _REFRESH_SEC or os.fstat(file).st_size != self._size:
             self.write(file)
 
+    def tell(self, file: int, trouble: str | None) -> None:
+        """Write the text again if what is in the way has changed."""
+        trouble = None if trouble is None else one_line(trouble, _MAX_TROUBLE)
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self.write(file)
+
+    def trouble(self, file: int) -> str | None:
+        """Return what the text says is in the way of the holder."""
+        said = _said(file).get("trouble")
+        return one_line(str(said), _MAX_TROUBLE) if said else None
+
     def describe(self, file: int) -> str:
         """Say who the text claims the holder to be."""
-        try:
-            said = json.loads(os.pread(file, _MAX_TEXT_BYTES, 0))
-        except (OSError, ValueError, RecursionError):
-            return "another process"
-        if not isinstance(said, dict) or not _is_pid(said.get("pid")):
+        said = _said(file)
+        if not _is_pid(said.get("pid")):
             return "another process"
         command = one_line(str(said.get("cmdline") or "unknown command"), 80)
         since = one_line(str(said.get("acquired_at") or said.get("timestamp") or "?"), 40)
@@ -79,7 +91,17 @@ class HolderText:
             "cwd": _working_folder(),
             "mode": self._mode,
             "acquired_at": _iso_local(self._acquired_at),
+            "trouble": self._trouble,
         }
+
+
+def _said(file: int) -> dict[str, Any]:
+    """Return what a lock file says; nothing where it is no text of a lock."""
+    try:
+        said = json.loads(os.pread(file, _MAX_TEXT_BYTES, 0))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _is_pid(value: object) -> bool:

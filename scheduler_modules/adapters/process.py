@@ -16,6 +16,7 @@ from scheduler_modules.model import ProcessIdentity
 logger = logging.getLogger(__name__)
 
 _MARKER = b"SCHEDULER_RUN_ID="
+_HOME = b"TMUX_ORCHESTRATOR_HOME="
 _TMUX_SERVER = b"tmux: server"
 _CHUNK_BYTES = 65_536
 _MAX_LOOKS = 50
@@ -35,6 +36,13 @@ class LinuxProcesses:
 
     Source: proc(5), pidfd_open(2).
     """
+
+    def __init__(self, home: Path | None = None) -> None:
+        """`home`: processes that name another TMUX_ORCHESTRATOR_HOME are not a run's of ours.
+
+        Tokens alone do not tell: a copied database holds the same ones.
+        """
+        self._home = None if home is None else os.path.realpath(os.fsencode(home))
 
     def identity(self, pid: int) -> ProcessIdentity | None:
         seen = _look(pid)
@@ -56,7 +64,7 @@ class LinuxProcesses:
         for _ in range(_MAX_LOOKS):
             fresh = set(_numbers("/proc")) - looked
             looked |= fresh
-            verdicts = [_judge(pid, entry, sessions) for pid in fresh]
+            verdicts = [self._judge(pid, entry, sessions) for pid in fresh]
             found += [verdict for verdict in verdicts if isinstance(verdict, ProcessIdentity)]
             # Whoever ended between being listed and being read may have left a child that was
             # not listed: only a look that missed nobody tells who is there.
@@ -65,6 +73,36 @@ class LinuxProcesses:
         if not found:
             raise SchedulerError("processes come and go too fast to tell whether some are a run's")
         return sorted(found)
+
+    def _judge(
+        self, pid: int, entry: bytes, sessions: Collection[int]
+    ) -> "ProcessIdentity | _Verdict":
+        seen = _look(pid)
+        if seen is None:
+            return _Verdict.ENDED
+        environs: list[list[bytes]] = []
+        if seen.session in sessions:
+            # What runs as another user there (sudo) is as much out of reach as its environment.
+            is_meant = _may_signal(pid)
+        else:
+            # Nothing to read: it ended, has none, or is just being replaced by another program,
+            # which is quick.
+            environs = _environs(seen) or _environs(seen)
+            is_meant = any(self._is_marked(environ, entry) for environ in environs)
+        if is_meant or not environs:
+            # Was that still the same process?
+            again = _look(pid)
+            if again is None or again.identity != seen.identity:
+                return _Verdict.ENDED
+        if not is_meant or _is_tmux_server(seen):
+            return _Verdict.ANOTHER
+        return seen.identity
+
+    def _is_marked(self, environ: list[bytes], entry: bytes) -> bool:
+        if not entry or entry not in environ:
+            return False
+        homes = [value[len(_HOME) :] for value in environ if value.startswith(_HOME)]
+        return self._home is None or not homes or os.path.realpath(homes[0]) == self._home
 
     def send(self, process: ProcessIdentity, signal_number: int) -> bool:
         """Send a signal to exactly that process; False: it is gone, or not ours to signal."""
@@ -140,29 +178,6 @@ def _look(pid: int) -> _Seen | None:
         session=int(fields[3]),
         is_headless=is_headless,
     )
-
-
-def _judge(pid: int, entry: bytes, sessions: Collection[int]) -> "ProcessIdentity | _Verdict":
-    seen = _look(pid)
-    if seen is None:
-        return _Verdict.ENDED
-    environs: list[list[bytes]] = []
-    if seen.session in sessions:
-        # What runs as another user there (sudo) is as much out of reach as its environment.
-        is_meant = _may_signal(pid)
-    else:
-        # Nothing to read: it ended, has none, or is just being replaced by another program, which
-        # is quick.
-        environs = _environs(seen) or _environs(seen)
-        is_meant = bool(entry) and any(entry in environ for environ in environs)
-    if is_meant or not environs:
-        # Was that still the same process?
-        again = _look(pid)
-        if again is None or again.identity != seen.identity:
-            return _Verdict.ENDED
-    if not is_meant or _is_tmux_server(seen):
-        return _Verdict.ANOTHER
-    return seen.identity
 
 
 def _environs(seen: _Seen) -> list[list[bytes]]:

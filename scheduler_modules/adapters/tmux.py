@@ -6,7 +6,7 @@
 import errno
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from scheduler_modules.adapters import tmux_answers as answers
@@ -88,7 +88,7 @@ class SubprocessTmux:
         env = _pane_environment(plan.env)
         line = arguments.creation_line(plan, env, self._log, is_own_server=self._is_own_server)
         _require_folder(plan.cwd)
-        answer = self._client.call(line)
+        answer = self._create(line)
         if answer.verdict is Verdict.DUPLICATE:
             raise SessionExists(plan.name)
         made = answers.parse_made(answer.stdout)
@@ -103,6 +103,20 @@ class SubprocessTmux:
             server=made[0].server,
             panes=tuple(_pane_ref(window, one) for window, one in panes),
         )
+
+    def _create(self, line: Sequence[str]) -> Answer:
+        """Run the creation line, starting our own server first where there is none.
+
+        A server shows the command line it was born with to everybody, as long as it lives: that
+        must not be one with a spec's environment in it.
+        """
+        if not self._is_own_server:
+            return self._client.call(line)
+        answer = self._client.call(line, may_start_server=False)
+        if answer.verdict is not Verdict.NO_SERVER:
+            return answer
+        self._client.call(["start-server"])
+        return self._client.call(line, may_start_server=False)
 
     def add_window(
         self, session_id: str, window: PaneCommand, cwd: str, env: Mapping[str, str]

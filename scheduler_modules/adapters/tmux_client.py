@@ -48,15 +48,16 @@ class TmuxClient:
             answer = self.call(command)
         return answer
 
-    def call(self, command: Sequence[str]) -> Answer:
-        """Run one tmux client.
+    def call(self, command: Sequence[str], *, may_start_server: bool = True) -> Answer:
+        """Run one tmux client. `may_start_server`: the command may bring a server into being.
 
         Raises:
             TmuxUnavailable: it could not be started, or did not answer in time.
         """
         # -u: the answer is UTF-8 whatever the locale is. A locale variable would do that too, but
         # a server keeps the environment it is born with and gives it to every pane.
-        argv = ["tmux", "-u", *self._config, *self.address, *command]
+        never = [] if may_start_server else ["-N"]
+        argv = ["tmux", "-u", *never, *self._config, *self.address, *command]
         try:
             done = subprocess.run(
                 argv,

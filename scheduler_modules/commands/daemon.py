@@ -87,7 +87,7 @@ def start_verb(cli: Cli, mode: str | None) -> None:
 @pass_cli
 def stop_verb(cli: Cli, mode: str | None) -> None:
     """Stop the daemon; running projects go on, and a new daemon finds them again."""
-    processes = cli.parts.open_processes()
+    processes = cli.parts.open_processes(cli.config)
     daemons = [d for d in _daemons(cli) if mode is None or d.mode == mode]
     for daemon in daemons:
         lock = cli.locks.mode(daemon.mode)
@@ -145,7 +145,7 @@ for _verb in (start_verb, stop_verb, status_verb, run_verb):
 
 
 def _daemons(cli: Cli) -> list[Daemon]:
-    return running_daemons(cli.locks, cli.parts.open_processes(), cli.clock)
+    return running_daemons(cli.locks, cli.parts.open_processes(cli.config), cli.clock)
 
 
 def _argv(mode: str | None) -> list[str]:

@@ -59,7 +59,7 @@ def _standing(cli: Cli) -> _Standing:
     )
     upcoming = cli.queue.peek()
     return _Standing(
-        daemons=running_daemons(cli.locks, cli.parts.open_processes(), cli.clock),
+        daemons=running_daemons(cli.locks, cli.parts.open_processes(cli.config), cli.clock),
         is_launching=is_launching(cli.locks),
         needs_you=[card for card in made if card.needs_you],
         failed=[cards.make(p) for p in failed if (p.completed_at or 0) > now - RECENT_SEC],

@@ -134,14 +134,14 @@ def _block(call: OldCall, heading: str, lines: list[str], otherwise: str) -> Non
 
 def _leftovers(call: OldCall, number: int) -> list[tuple[Run, ProcessIdentity]]:
     """Return living processes of runs of the project that have ended."""
-    processes = call.cli.parts.open_processes()
+    processes = call.cli.parts.open_processes(call.cli.config)
     ended = [run for run in call.cli.store.runs_of(number) if run.ended_at is not None]
     return [(run, process) for run in ended for process in processes.of_run(run.token)]
 
 
 def _end(call: OldCall, tokens: set[str]) -> bool:
     """Kill every process with one of these marks; False if some would not die."""
-    manager = ProcessManager(call.cli.parts.open_processes(), call.cli.clock, kill_grace_sec=0)
+    manager = ProcessManager(call.cli.parts.open_processes(call.cli.config), call.cli.clock, kill_grace_sec=0)
     for _ in range(_KILL_ROUNDS):
         tokens = {token for token in tokens if not manager.end_step(token)}
         if not tokens:

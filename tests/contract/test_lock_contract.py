@@ -169,3 +169,41 @@ def test_a_fake_process_that_ends_frees_its_locks():
     table.end("first")
 
     assert FakeLocks(table, "second").duty("launch").try_acquire() is True
+
+
+def test_what_is_in_the_way_of_the_holder_can_be_read_by_others(first, second):
+    lock = first.mode("default")
+    lock.try_acquire()
+    lock.tell("tmux is not installed")
+
+    assert second.mode("default").trouble() == "tmux is not installed"
+    assert lock.trouble() == "tmux is not installed"
+
+
+def test_nothing_in_the_way_any_more_is_told_too(first, second):
+    lock = first.mode("default")
+    lock.try_acquire()
+    lock.tell("no space left")
+    lock.tell(None)
+
+    assert second.mode("default").trouble() is None
+
+
+def test_trouble_ends_with_its_holder(first, second):
+    lock = first.mode("default")
+    lock.try_acquire()
+    lock.tell("no space left")
+    lock.release()
+
+    assert second.mode("default").trouble() is None
+    assert second.mode("default").try_acquire()
+    assert first.mode("default").trouble() is None
+
+
+def test_nobody_tells_of_trouble_without_the_lock(first, second):
+    first.mode("default").try_acquire()
+    other = second.mode("default")
+
+    other.tell("not mine to say")
+
+    assert first.mode("default").trouble() is None

@@ -6,6 +6,7 @@ class FakeLockTable:
 
     def __init__(self) -> None:
         self.holders: dict[str, str] = {}
+        self.troubles: dict[str, str | None] = {}
         self.pids: dict[str, int] = {}
         """Numbers of processes by name, where a test gives them one."""
 
@@ -48,6 +49,8 @@ class FakeLock:
         return self._table.holders.get(self._name) == self._process
 
     def try_acquire(self) -> bool:
+        if self._name not in self._table.holders:
+            self._table.troubles.pop(self._name, None)
         return self._table.holders.setdefault(self._name, self._process) == self._process
 
     def release(self) -> None:
@@ -56,6 +59,13 @@ class FakeLock:
 
     def heartbeat(self) -> bool:
         return self.is_held
+
+    def tell(self, trouble: str | None) -> None:
+        if self.is_held:
+            self._table.troubles[self._name] = trouble
+
+    def trouble(self) -> str | None:
+        return None if self.is_free() else self._table.troubles.get(self._name)
 
     def is_free(self) -> bool:
         return self._name not in self._table.holders

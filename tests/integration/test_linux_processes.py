@@ -98,6 +98,21 @@ def test_a_tmux_server_that_a_run_started_is_spared_but_its_panes_are_not(proces
         shutil.rmtree(folder)
 
 
+@pytest.mark.parametrize(
+    ("named", "is_found"), [("home", True), ("link", True), ("elsewhere", False), (None, True)]
+)
+def test_a_process_that_names_another_home_is_no_run_of_ours(start, tmp_path, named, is_found):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "home")
+    environ = {} if named is None else {"TMUX_ORCHESTRATOR_HOME": str(tmp_path / named)}
+    process = start("sleep", "60", env={**MARKED, **environ})
+    wait_until(lambda: process.pid in pids(LinuxProcesses().of_run(TOKEN)), "it to be marked")
+
+    found = LinuxProcesses(tmp_path / "home").of_run(TOKEN)
+
+    assert (process.pid in pids(found)) == is_found
+
+
 def test_calling_oneself_a_tmux_server_spares_nobody(start, processes):
     process = start(sys.executable, "-c", PRETENDS, env=MARKED)
     process.stdout.readline()

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from scheduler_modules.container import base_environment
-from scheduler_modules.errors import DiskFull, TmuxUnavailable
+from scheduler_modules.errors import DiskFull, SchedulerError, TmuxUnavailable
 from scheduler_modules.model import Outcome, RunPhase
 from tests.fakes.lock import FakeLocks
 
@@ -605,3 +605,31 @@ def _with_status(project, status: str, started_at: float | None = None):
     return msgspec.structs.replace(
         project, status=status, started_at=started_at or project.started_at
     )
+
+
+def test_what_is_in_the_way_is_told_with_the_lock_and_taken_back_when_it_heals(world):
+    world.locks.mode("default").try_acquire()
+    world.add_running()
+    world.tmux.goes_down()
+    world.tick()
+    told = world.locks.mode("default").trouble()
+    world.tmux.comes_back()
+
+    world.tick()
+
+    assert told is not None
+    assert world.locks.mode("default").trouble() is None
+
+
+def test_trouble_with_a_run_that_is_over_is_forgotten(world, mocker):
+    world.locks.mode("default").try_acquire()
+    project_id = world.add_running()
+    mocker.patch.object(world.files, "exit_code", side_effect=SchedulerError("disk cannot be read"))
+    world.tick()
+    told = world.locks.mode("default").trouble()
+
+    world.queue.finish(project_id, success=True)
+    world.tick_for(12)
+
+    assert told == "disk cannot be read"
+    assert world.locks.mode("default").trouble() is None

@@ -178,6 +178,15 @@ def test_a_spec_that_has_come_to_wait_for_another_is_put_back(world):
     assert world.run(project_id).outcome is Outcome.RESET
 
 
+def test_an_old_row_whose_spec_waits_for_another_is_put_back_too(world):
+    (world.home / "old.md").write_text("---\ncommand: make\nafter: [first.md]\n---\n")
+    project_id = world.store.insert_row(spec_path="old.md")
+
+    world.tick()
+
+    assert world.status(project_id) == "queued"
+
+
 def test_it_runs_once_what_it_waits_for_is_done_and_that_is_attempt_one(world):
     second = world.add("second", "command: make\nafter: [first.md]")
     world.tick()
