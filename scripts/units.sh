@@ -5,14 +5,15 @@ set -eu
 . "$(dirname -- "$0")/common.sh"
 
 folder=${1:-${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user}
+state=${TMUX_ORCHESTRATOR_HOME:-${XDG_STATE_HOME:-$HOME/.local/state}/tmux-orchestrator}
 # What systemd or sed would act on has no business in a path here.
-case $repo in
-    *[!A-Za-z0-9/._+-]*) die "systemd units need a plain path, without blanks or signs: $repo" ;;
+case $repo$state in
+    *[!A-Za-z0-9/._+-]*) die "systemd units need plain paths, without blanks or signs: $repo, $state" ;;
 esac
 mkdir -p "$folder"
 for unit in queue checkin; do
     name=tmux-orchestrator-$unit.service
-    sed "s|%h/Tmux-Orchestrator|$repo|g" "$repo/systemd/$name" >"$folder/$name"
+    sed "s|%h/Tmux-Orchestrator|$repo|g; s|^\(Environment=TMUX_ORCHESTRATOR_HOME=\).*|\1$state|" "$repo/systemd/$name" >"$folder/$name"
     say "wrote $folder/$name"
 done
 if [ $# = 0 ]; then

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from scheduler_modules.config import load_config
+
 REPOSITORY = Path(__file__).parents[2]
 MODES = ("queue", "checkin")
 
@@ -67,6 +69,17 @@ def test_installing_fills_in_the_path_of_the_checkout(tmp_path):
 
     assert f"ExecStart={REPOSITORY}/.venv/bin/python {REPOSITORY}/scheduler.py" in unit
     assert "%h/Tmux-Orchestrator" not in unit
+
+
+def test_an_installed_unit_works_on_the_queue_that_the_verbs_work_on(tmp_path, monkeypatch):
+    monkeypatch.delenv("TMUX_ORCHESTRATOR_HOME", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    install(tmp_path)
+
+    unit = (tmp_path / "tmux-orchestrator-queue.service").read_text()
+
+    home = load_config(os.environ).config.home
+    assert f"Environment=TMUX_ORCHESTRATOR_HOME={home}\n" in unit
 
 
 def install(folder):

@@ -62,6 +62,16 @@ def test_our_own_server_stays_when_its_last_session_ends(home, tmp_path):
         assert tmux.snapshot().server == created.server
 
 
+def test_nothing_of_the_first_session_is_in_the_command_line_of_our_server(home, tmp_path):
+    with opened(config(home), home / "run" / "tmux.sock") as (tmux, server):
+        plan = World(server, tmp_path, is_own=True).plan(env={"PASSWORD": "hunter2"})
+        created = tmux.create_session(plan)
+
+        shown = Path(f"/proc/{created.server.pid}/cmdline").read_bytes()
+        assert b"start-server" in shown
+        assert b"hunter2" not in shown
+
+
 def test_our_configuration_has_no_mistake(home, tmp_path):
     with opened(config(home), home / "run" / "tmux.sock") as (tmux, server):
         tmux.create_session(World(server, tmp_path, is_own=True).plan())
