@@ -29,7 +29,7 @@ class VerbEntry(msgspec.Struct, frozen=True):
 VERBS = (
     VerbEntry("queue", "add", "add", "queue specs; each runs in a tmux session of its own"),
     VerbEntry("", "retry", "change", "queue ended projects again"),
-    VerbEntry("", "reset", "change", "queue again whatever the state, ending a run first"),
+    VerbEntry("", "reset", "change", "queue again what runs or has failed, ending a run first"),
     VerbEntry("", "remove", "change", "forget projects that are not running"),
     VerbEntry("", "priority", "change", "let queued projects run sooner or later"),
     VerbEntry("look", "list", "listing", "what needs you, runs, waits and has ended"),

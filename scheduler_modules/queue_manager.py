@@ -154,11 +154,12 @@ class QueueManager:
             project = self._moves.get(project_id)
             if project.state is ProjectState.PROCESSING:
                 raise NotPossible(
-                    f"project {project_id} is running: fail or reset it first, then remove it"
+                    f"project {project_id} is running: fail it first, then remove it"
                 )
             if any(run.cleaned_at is None for run in self._store.runs_of(project_id)):
                 raise NotPossible(
-                    f"project {project_id}: the last processes of its run are still being ended"
+                    f"project {project_id}: what is left of its run has not been ended yet; "
+                    "a daemon does that"
                 )
             if not self._store.remove_project(project):
                 raise NotPossible(f"project {project_id} changed meanwhile; nothing was removed")
@@ -174,7 +175,7 @@ class QueueManager:
         with self._moves.transaction():
             before = self._moves.get(project_id)
             if before.state is not ProjectState.QUEUED:
-                raise NotPossible(f"project {project_id} is {before.status}, not queued")
+                raise NotPossible(f"project {project_id} is {_word(before)}, not queued")
             self._moves.save(before, msgspec.structs.replace(before, priority=priority))
             self._moves.tell(FactName.PROJECT_CHANGED, project_id, priority=priority)
 
@@ -288,7 +289,9 @@ class QueueManager:
             if run is None:
                 if token is not None:
                     raise StaleToken(project_id)
-                raise NotPossible(f"project {project_id} is {project.status}, not running")
+                if project.state is ProjectState.PROCESSING:
+                    raise NotPossible(f"project {project_id} is run by another program")
+                raise NotPossible(f"project {project_id} is {_word(project)}, not running")
             if token is not None and token != run.token:
                 raise StaleToken(project_id)
             self._moves.write(msgspec.structs.replace(run, reported=outcome, reported_note=note))
@@ -331,3 +334,10 @@ class QueueManager:
             phase=RunPhase.STARTING,
             claimed_at=now,
         )
+
+
+def _word(project: Project) -> str:
+    """Return a project's state as people call it."""
+    if project.state is ProjectState.PROCESSING:
+        return "running"
+    return project.status or "in no state"

@@ -77,7 +77,9 @@ class RunLedger:
             )
             self._moves.write(after)
             self._moves.save(before, msgspec.structs.replace(before, session_name=session_name))
-            self._moves.tell(FactName.RUN_ADOPTED, run.project_id, run, session=session_name)
+            self._moves.tell(
+                FactName.RUN_ADOPTED, run.project_id, run, session=session_name, by="launcher"
+            )
         return after
 
     def record_verifying(self, run: Run, pane_id: str, exit_code: int | None) -> Run:

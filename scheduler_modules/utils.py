@@ -19,6 +19,8 @@ _ESCAPES = re.compile(
 )
 # C0 but newline and tab, DEL, C1, and the marks that turn text around.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# A return that only ends its line (also "\r\r\n") leaves the line as it is.
+_WRITTEN_OVER = re.compile(r"^[^\n]*\r(?=[^\r\n])|\r+$", re.MULTILINE)
 
 
 def safe_stem(text: str, limit: int = 50) -> str:
@@ -27,14 +29,16 @@ def safe_stem(text: str, limit: int = 50) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Return the text without anything a terminal would act on; newlines and tabs stay."""
-    text = _ESCAPES.sub("", text.replace("\r\n", "\n"))
-    return _CONTROLS.sub("", text.replace("\r", "\n"))
+    """Return the text without anything a terminal would act on; newlines and tabs stay.
+
+    A carriage return goes back to the start of its line: what follows the last one is kept.
+    """
+    return _CONTROLS.sub("", _WRITTEN_OVER.sub("", _ESCAPES.sub("", text)))
 
 
 def one_line(text: str, limit: int = 200) -> str:
     """Return the text as one plain line of at most `limit` characters."""
-    flat = " ".join(plain_text(text).split())
+    flat = " ".join(plain_text(text.replace("\r", " ")).split())
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 

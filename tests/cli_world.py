@@ -50,6 +50,13 @@ class Answer:
         return [line.split("\t") for line in self.lines]
 
 
+def run_elsewhere(world: "CliWorld", stem: str = "docs") -> int:
+    """Queue a project and let a daemon of another machine claim it; return the id."""
+    project_id = world.add(stem)
+    world.make_container(host_name="workbench").queue_manager().claim_next("other")
+    return project_id
+
+
 def steps(*acts: Callable[[], None]) -> Callable[[], None]:
     """Return what does one act at each pause, and nothing after the last."""
     todo = list(acts)

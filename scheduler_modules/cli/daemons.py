@@ -25,6 +25,8 @@ class Daemon(msgspec.Struct, frozen=True, kw_only=True):
     duties: tuple[str, ...]
     holder: str
     """The holder in the words of the lock."""
+    trouble: str | None = None
+    """What keeps it from its work, as it says itself; None: nothing."""
 
 
 def is_launching(locks: Locks) -> bool:
@@ -39,7 +41,11 @@ def why_nothing_launches(locks: Locks) -> str | None:
     Never fails: what stands at a lock's place is said instead.
     """
     try:
-        return None if is_launching(locks) else "no daemon runs, so nothing is started"
+        if is_launching(locks):
+            return None
+        if all(locks.mode(mode).is_free() for mode in MODES):
+            return "no daemon runs, so nothing is started"
+        return "no daemon runs that starts projects"
     except SchedulerError as error:
         return f"whether a daemon runs cannot be told: {error}"
 
@@ -68,6 +74,7 @@ def _daemon(mode: str, lock: Lock, locks: Locks, processes: Processes, clock: Cl
         since=None if identity is None else _started_at(identity, clock),
         duties=tuple(duties),
         holder=lock.holder(),
+        trouble=lock.trouble(),
     )
 
 

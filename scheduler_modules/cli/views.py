@@ -1,18 +1,21 @@
 """What is known of a project, put together to be shown: a card for people, values for JSON."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import PurePath
 from typing import Any
 
 import msgspec
 
 from scheduler_modules.cli.context import Cli
+from scheduler_modules.cli.daemons import why_nothing_launches
 from scheduler_modules.cli.words import (
     ENDED_WORDS,
     NEEDS_PERSON_WORDS,
     SUCCESS_WORDS,
     command_text,
     state_word,
+    status_word,
 )
 from scheduler_modules.model import (
     Dependency,
@@ -39,16 +42,20 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     """Why it will not go on by itself; None where it will."""
     waits_for: tuple[Dependency, ...] = ()
     """What has to be done first and is not."""
+    elsewhere: str | None = None
+    """The other machine it runs on; None where that is this one, or nothing runs."""
 
 
 class Cards:
     """Makes cards; what is the same for all is asked once."""
 
     def __init__(self, cli: Cli) -> None:
+        self._cli = cli
         self._store = cli.store
         self._now = cli.clock.now()
         self._open = {run.project_id: run for run in self._store.open_runs()}
-        self._being_ended = {run.project_id for run in self._store.uncleaned_runs(cli.host)}
+        self._host = cli.host
+        self._being_ended = {run.project_id for run in self._store.uncleaned_runs(self._host)}
 
     def make(self, project: Project) -> Card:
         """Return the card of one project."""
@@ -62,7 +69,7 @@ class Cards:
             needs_you = next((_hopeless(entry) for entry in waits_for if is_dead_end(entry)), None)
             note = f"! {needs_you}" if needs_you else self._queued_note(project, waits_for)
         elif project.state is ProjectState.PROCESSING:
-            note = _running_note(run)
+            note = self._running_note(run)
         else:
             note = one_line(project.error_message or "")
             if project.state is ProjectState.COMPLETED:
@@ -71,12 +78,30 @@ class Cards:
                 needs_you = note or f"it is {word or 'in no state'}; retry puts it in the queue"
                 note = needs_you
         return Card(
-            project=project, run=run, word=word, note=note, needs_you=needs_you, waits_for=waits_for
+            project=project,
+            run=run,
+            word=word,
+            note=note,
+            needs_you=needs_you,
+            waits_for=waits_for,
+            elsewhere=run.host if run is not None and run.host != self._host else None,
         )
+
+    @cached_property
+    def _has_daemon(self) -> bool:
+        return why_nothing_launches(self._cli.locks) is None
+
+    def _running_note(self, run: Run | None) -> str:
+        if run is None:
+            return "started by another program"
+        there = "" if run.host == self._host else f"on {one_line(run.host, 60)}"
+        return ", ".join(filter(None, (there, _progress_note(run))))
 
     def _queued_note(self, project: Project, waits_for: tuple[Dependency, ...]) -> str:
         if project.id in self._being_ended:
-            return "reset: old processes are being ended"
+            if self._has_daemon:
+                return "reset: old processes are being ended"
+            return "reset: a daemon has to end its old processes"
         if waits_for:
             return "after " + ", ".join(_named(entry) for entry in waits_for)
         if project.retries_used == 0:
@@ -109,6 +134,11 @@ def plan_of(run: Run) -> LaunchPlan | None:
         return None
 
 
+def launched(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs that a session was asked for: what was put back before is no attempt."""
+    return [run for run in runs if run.launches > 0]
+
+
 def _named(entry: Dependency) -> str:
     if entry.project_id is not None:
         return str(entry.project_id)
@@ -116,15 +146,13 @@ def _named(entry: Dependency) -> str:
 
 
 def _hopeless(entry: Dependency) -> str:
-    how = "is not queued" if entry.project_id is None else f"is {entry.status}"
+    how = "is not queued" if entry.project_id is None else f"is {status_word(entry.status or '')}"
     if entry.status == ProjectState.FAILED:
         how = "failed"
     return f"after {_named(entry)}, which {how}"
 
 
-def _running_note(run: Run | None) -> str:
-    if run is None:
-        return "started by another program"
+def _progress_note(run: Run) -> str:
     if run.phase is RunPhase.VERIFYING:
         plan = plan_of(run)
         return command_text(plan.verify) if plan else ""
@@ -141,6 +169,7 @@ def card_json(card: Card) -> dict[str, Any]:
     return {
         **project_json(card.project, card.word),
         "attempt": card.run.attempt if card.run else None,
+        "host": card.run.host if card.run else None,
         "note": card.note or None,
         "needs_you": card.needs_you,
         "waits_for": [dependency_json(entry) for entry in card.waits_for],

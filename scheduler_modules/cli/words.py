@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from scheduler_modules.model import Fact, FactName, Project, ProjectState, Run, RunPhase
+from scheduler_modules.model import Fact, FactName, Outcome, Project, ProjectState, Run, RunPhase
 from scheduler_modules.utils import one_line, short_duration
 
 RUNNING, VERIFYING = "running", "verifying"
+LONG = 4000
+"""Characters of a reason where it is told in full."""
 
 _SYMBOLS: Mapping[str, str] = MappingProxyType(
     {
@@ -34,6 +36,9 @@ ENDED_WORDS = frozenset(
 """Stored words after which nothing happens by itself; old programs wrote the last five."""
 SUCCESS_WORDS = frozenset({"completed", "recovered"})
 NEEDS_PERSON_WORDS = frozenset({"zombie", "timing_out"})
+_OUTCOME_WORDS: Mapping[str, str] = MappingProxyType(
+    {Outcome.TIMED_OUT: "timed out", Outcome.LOST: "its run was lost"}
+)
 
 
 def state_word(project: Project, run: Run | None) -> str:
@@ -41,6 +46,16 @@ def state_word(project: Project, run: Run | None) -> str:
     if project.state is ProjectState.PROCESSING:
         return VERIFYING if run is not None and run.phase is RunPhase.VERIFYING else RUNNING
     return project.status or "unknown"
+
+
+def status_word(status: str) -> str:
+    """Return a stored status as people read it."""
+    return RUNNING if status == ProjectState.PROCESSING else status
+
+
+def outcome_word(outcome: str) -> str:
+    """Return how a run ended as people read it."""
+    return _OUTCOME_WORDS.get(outcome, outcome)
 
 
 def symbol(word: str) -> str:
@@ -94,13 +109,20 @@ def command_text(argv: tuple[str, ...] | None) -> str:
     return one_line(shlex.join(argv or ()))
 
 
-def fact_text(fact: Fact) -> str:
-    """Return what a fact says, in words: `failed (exit code 3): disk full`."""
+def fact_text(fact: Fact, known_reason: str | None = None) -> str:
+    """Return what a fact says, in words: `failed (exit code 3): disk full`.
+
+    `known_reason` is told elsewhere, and not again.
+    """
     words = _FACT_WORDS.get(fact.name, fact.name.replace("_", " "))
+    if fact.name == FactName.RUN_ADOPTED and fact.detail.get("by") == "launcher":
+        words = "its launcher has made its session"
     beside = ", ".join(filter(None, (_detail_text(fact, key) for key in fact.detail)))
     why = fact.detail.get("reason") or fact.detail.get("note")
+    if why == known_reason:
+        why = None
     text = words + (f" ({beside})" if beside else "") + (f": {why}" if why else "")
-    return one_line(text, 500)
+    return one_line(text, LONG)
 
 
 _FACT_WORDS: Mapping[str, str] = MappingProxyType(
@@ -119,11 +141,11 @@ _FACT_WORDS: Mapping[str, str] = MappingProxyType(
         FactName.PROJECT_REMOVED: "removed",
         FactName.PROJECT_CHANGED: "changed",
         FactName.RUN_RELAUNCHED: "launched again after a crash",
-        FactName.RUN_ADOPTED: "found again after a restart of the daemon",
+        FactName.RUN_ADOPTED: "its session was found again",
         FactName.RUN_CLEANED: "its last processes are gone",
     }
 )
-_TOLD_ELSEWHERE = frozenset({"spec_path", "retries", "not_before", "reason", "note"})
+_TOLD_ELSEWHERE = frozenset({"spec_path", "retries", "not_before", "reason", "note", "by"})
 _IMPLIED = frozenset(
     {
         (FactName.PROJECT_COMPLETED, "outcome"),
@@ -140,7 +162,10 @@ def _detail_text(fact: Fact, key: str) -> str:
         return ""
     if key == "outcome":
         outcome = str(value)
-        return "" if outcome == fact.name.removeprefix("project_") else outcome
+        is_told = outcome == fact.name.removeprefix("project_") or bool(fact.detail.get("reason"))
+        return "" if is_told else outcome_word(outcome)
+    if key in {"was", "status"}:
+        value = status_word(str(value))
     if key == "exit_code" and f"exit {value}" in str(fact.detail.get("reason")):
         return ""
     return one_line(f"{key.replace('_', ' ')} {value}", 300)

@@ -8,6 +8,7 @@ import click
 from scheduler_modules.cli.context import Cli
 from scheduler_modules.cli.refs import find_one
 from scheduler_modules.cli.verb import pass_cli, verb
+from scheduler_modules.cli.words import status_word
 from scheduler_modules.errors import NotPossible, TmuxUnavailable
 from scheduler_modules.model import Project, ProjectState
 from scheduler_modules.utils import one_line
@@ -37,16 +38,19 @@ def _session(cli: Cli, project: Project) -> str:
     """Return the name of the project's session, which is there.
 
     Raises:
-        NotPossible: there is none, or it is gone.
+        NotPossible: there is none, it is gone, or it is on another machine.
         TmuxUnavailable: tmux cannot be asked.
     """
     runs = cli.store.runs_of(project.id)
     name = runs[-1].session_name if runs else project.session_name
     about = f"project {project.id} ({one_line(project.name, 60)})"
+    word = status_word(project.status) or "in no state"
+    if runs and runs[-1].host != cli.host:
+        raise NotPossible(f"{about}: its session is on {one_line(runs[-1].host, 60)}, attach there")
     if not name:
-        raise NotPossible(f"{about} is {project.status or 'in no state'} and has no session")
+        raise NotPossible(f"{about} is {word} and has no session")
     if name in cli.tmux.snapshot().session_names():
         return name
     if project.state is ProjectState.PROCESSING:
         raise NotPossible(f"{about}: its session is not up at this moment; try again, or show it")
-    raise NotPossible(f"{about} is {project.status}, its session is gone; see logs {project.id}")
+    raise NotPossible(f"{about} is {word}, its session is gone; see logs {project.id}")

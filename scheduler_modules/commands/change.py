@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from scheduler_modules.cli.context import Cli
+from scheduler_modules.cli.daemons import why_nothing_launches
 from scheduler_modules.cli.refs import expand, find_each
 from scheduler_modules.cli.verb import PRIORITY, pass_cli, verb
 from scheduler_modules.errors import EXIT_DONE, InvalidInput, NotFound, NotPossible
@@ -60,7 +61,7 @@ def retry_verb(cli: Cli, projects: tuple[str, ...]) -> int:
 @_YES
 @pass_cli
 def reset_verb(cli: Cli, projects: tuple[str, ...], yes: bool) -> int:
-    """Queue projects again whatever their state; a running one is ended first.
+    """Queue projects again that are not completed; the run of a running one is ended first.
 
     PROJECT: an id, a range (40-42,45), a name or its beginning, @last, or - for stdin.
     """
@@ -70,7 +71,9 @@ def reset_verb(cli: Cli, projects: tuple[str, ...], yes: bool) -> int:
         _confirm(cli, project, yes)
         cli.queue.reset(project.id)
         if project.state is ProjectState.PROCESSING:
-            return "queued again; its run is being ended"
+            if why_nothing_launches(cli.locks) is None:
+                return "queued again; its run is being ended"
+            return "queued again; a daemon ends its run first, once one is started"
         return "queued again"
 
     return change_each(cli, projects, change)

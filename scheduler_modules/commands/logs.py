@@ -6,7 +6,8 @@ import msgspec
 from scheduler_modules.cli.context import Cli
 from scheduler_modules.cli.refs import find_one
 from scheduler_modules.cli.verb import pass_cli, verb
-from scheduler_modules.cli.views import plan_of
+from scheduler_modules.cli.views import launched, plan_of
+from scheduler_modules.cli.words import LONG, status_word
 from scheduler_modules.errors import EXIT_DONE, EXIT_INTERRUPTED, NotFound, NotPossible
 from scheduler_modules.model import Project, ProjectState, Run
 from scheduler_modules.utils import one_line, plain_text
@@ -100,8 +101,8 @@ class LogWriter:
             self._terminal.write_bytes(content)
             return
         self._held += content
-        # A carriage return at the very end may be half of a line end.
-        end = max(self._held.rfind(b"\n"), self._held.rfind(b"\r", 0, -1)) + 1
+        # What follows a carriage return may be written over: a line counts when it has ended.
+        end = self._held.rfind(b"\n") + 1
         if end == 0 and len(self._held) > _LONGEST_HELD:
             end = len(self._held)
         complete, self._held = self._held[:end], self._held[end:]
@@ -133,14 +134,26 @@ def _run(cli: Cli, project: Project, attempt: int | None, is_patient: bool) -> R
         NotPossible: it never ran.
     """
     if attempt is not None:
-        for run in cli.store.runs_of(project.id):
-            if run.attempt == attempt:
-                return run
-        raise NotFound(f"project {project.id} has no attempt {attempt}")
+        return _attempt(cli, project.id, attempt)
     found = _newest_run(cli, project.id, 0, is_patient)
     if found is None:
         raise NotPossible(_no_log(project, cli.store.project(project.id)))
     return found
+
+
+def _attempt(cli: Cli, project_id: int, attempt: int) -> Run:
+    """Return the run of that number.
+
+    One that was never launched is no attempt: the next has its number again.
+    """
+    runs = [run for run in cli.store.runs_of(project_id) if run.attempt == attempt]
+    if not runs:
+        raise NotFound(f"project {project_id} has no attempt {attempt}")
+    meant = launched(runs)
+    if not meant:
+        reason = f": {one_line(runs[-1].reason, LONG)}" if runs[-1].reason else ""
+        raise NotPossible(f"attempt {attempt} of project {project_id} was not launched{reason}")
+    return meant[-1]
 
 
 def _next_run(cli: Cli, run: Run) -> Run | None:
@@ -152,7 +165,7 @@ def _newest_run(cli: Cli, project_id: int, after: int, is_patient: bool) -> Run 
     """Return the newest run later than that attempt, waiting for it while one is to come."""
     has_said = False
     while True:
-        runs = [run for run in cli.store.runs_of(project_id) if run.plan and run.attempt > after]
+        runs = [run for run in launched(cli.store.runs_of(project_id)) if run.attempt > after]
         if runs:
             return runs[-1]
         project = cli.store.project(project_id)
@@ -167,8 +180,8 @@ def _newest_run(cli: Cli, project_id: int, after: int, is_patient: bool) -> Run 
 
 
 def _no_log(project: Project, now: Project | None) -> str:
-    status = "gone" if now is None else now.status
-    reason = f": {one_line(now.error_message)}" if now is not None and now.error_message else ""
+    status = "gone" if now is None else status_word(now.status)
+    reason = f": {one_line(now.error_message, LONG)}" if now is not None and now.error_message else ""
     return f"project {project.id} is {status} and has printed nothing{reason}"
 
 

@@ -15,16 +15,24 @@ from scheduler_modules.cli.views import (
     card_json,
     dependency_json,
     fact_json,
+    launched,
     plan_of,
     run_json,
 )
-from scheduler_modules.cli.words import command_text, fact_text, offset, symbol
+from scheduler_modules.cli.words import (
+    LONG,
+    command_text,
+    fact_text,
+    offset,
+    outcome_word,
+    status_word,
+    symbol,
+)
 from scheduler_modules.errors import TmuxUnavailable
-from scheduler_modules.model import Dependency, Fact, Project, ProjectState, Run
+from scheduler_modules.model import Dependency, Fact, FactName, Project, ProjectState, Run
 from scheduler_modules.utils import iso_utc, one_line, short_duration
 
 FACTS_SHOWN = 1000
-_SHORT = 500
 
 
 class Dossier(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +45,9 @@ class Dossier(msgspec.Struct, frozen=True, kw_only=True):
     logs: dict[str, str]
     """Path of the log of each window of the last run, by role."""
     session: str | None
+    """The session of the last run, or of an old program's; None if none was ever made."""
+    elsewhere: str | None
+    """The other machine that the session is or was on; None where that is this one."""
     attach: list[str]
     """What to type to enter the session; empty where that is not there."""
     next_steps: list[str]
@@ -64,16 +75,20 @@ def show_verb(cli: Cli, project: str) -> None:
 def _dossier(cli: Cli, card: Card) -> Dossier:
     project = card.project
     runs = cli.store.runs_of(project.id)
-    session = runs[-1].session_name if runs else project.session_name
+    tried = launched(runs)
+    last = tried[-1] if tried else None
+    elsewhere = last.host if last is not None and last.host != cli.host else None
+    session = last.session_name if last is not None else None if runs else project.session_name
     return Dossier(
         card=card,
         runs=runs,
         dependencies=cli.store.dependencies(project.id),
         facts=cli.store.facts(project_id=project.id, limit=FACTS_SHOWN),
-        logs=_logs(cli, runs[-1]) if runs else {},
+        logs=_logs(cli, last) if last is not None else {},
         session=session,
-        attach=_attach(cli, project, session),
-        next_steps=_next_steps(card, bool(runs)),
+        elsewhere=elsewhere,
+        attach=[] if elsewhere else _attach(cli, project, session),
+        next_steps=_next_steps(card, bool(tried)),
     )
 
 
@@ -109,7 +124,8 @@ def _next_steps(card: Card, has_run: bool) -> list[str]:
         return [f"show {dead}"] if dead is not None else [f"remove {number}"]
     match card.project.state:
         case ProjectState.PROCESSING:
-            return [f"logs -f {number}", f"attach {number}", f"wait {number}"]
+            steps = [f"logs -f {number}", f"attach {number}", f"wait {number}"]
+            return steps[-1:] if card.elsewhere else steps
         case ProjectState.QUEUED:
             return [f"wait {number}"]
         case ProjectState.COMPLETED | ProjectState.RECOVERED:
@@ -134,10 +150,11 @@ def _print(cli: Cli, dossier: Dossier) -> None:
     terminal, card = cli.terminal, dossier.card
     project = card.project
     head = f"{project.id}  {one_line(project.name, 60)}  {symbol(card.word)} {card.word}"
-    terminal.line(terminal.bold(head) + (f"  {card.note}" if card.note else ""))
+    is_told_below = card.note == one_line(project.error_message or "")
+    terminal.line(terminal.bold(head) + ("" if is_told_below else f"  {card.note}"))
     for name, value in _fields(dossier):
         if value:
-            terminal.line(f"  {name + ':':<14}{one_line(value, _SHORT)}")
+            terminal.line(f"  {name + ':':<14}{one_line(value, LONG)}")
     for name, lines in _lists(dossier).items():
         if lines:
             terminal.line(f"  {name}:")
@@ -149,48 +166,69 @@ def _print(cli: Cli, dossier: Dossier) -> None:
 
 def _fields(dossier: Dossier) -> list[tuple[str, str | None]]:
     project = dossier.card.project
-    plan = plan_of(dossier.runs[-1]) if dossier.runs else None
+    tried = launched(dossier.runs)
+    plan = plan_of(tried[-1]) if tried else None
     return [
+        ("reason", project.error_message),
         ("spec", project.spec_path),
         ("folder", project.project_path or (plan.cwd if plan else "found by the spec")),
-        ("status", project.status),
+        ("status", status_word(project.status)),
         ("priority", str(project.priority)),
         ("batch", project.batch_id),
         ("queued", iso_utc(project.enqueued_at)),
         ("started", iso_utc(project.started_at)),
         ("ended", iso_utc(project.completed_at)),
         ("not before", iso_utc(project.not_before)),
-        ("reason", project.error_message),
         ("command", command_text(plan.windows[0].argv) if plan else None),
         ("verify", command_text(plan.verify) if plan and plan.verify else None),
         ("time limit", short_duration(plan.timeout_sec) if plan and plan.timeout_sec else None),
         ("retries", f"{project.retries_used} of {plan.retries} used" if plan else None),
-        ("session", dossier.session and dossier.session + ("" if dossier.attach else ", gone")),
+        ("session", _session_text(dossier)),
         ("attach", shlex.join(dossier.attach)),
     ]
+
+
+def _session_text(dossier: Dossier) -> str | None:
+    if dossier.session is None:
+        return None
+    if dossier.elsewhere is not None:
+        return f"{dossier.session} on {dossier.elsewhere}; attach there"
+    return dossier.session + ("" if dossier.attach else ", gone")
 
 
 def _lists(dossier: Dossier) -> dict[str, list[str]]:
     facts = dossier.facts
     born = facts[0].at if facts else 0.0
+    reason = dossier.card.project.error_message
+    # Of what was never launched there is nothing to end, and its reason stands above.
+    idle = {run.id for run in dossier.runs if run.launches == 0}
     return {
         "after": [_dependency_text(entry) for entry in dossier.dependencies],
-        "runs": [_run_text(run) for run in dossier.runs],
+        "runs": [_run_text(run, reason) for run in dossier.runs],
         "logs": [f"{role:<12} {path}" for role, path in dossier.logs.items()],
         "what happened": [
-            f"{iso_utc(fact.at)}  {offset(fact.at - born):>7}  {fact_text(fact)}" for fact in facts
+            f"{iso_utc(fact.at)}  {offset(fact.at - born):>7}  "
+            + fact_text(fact, reason if fact.run_id in idle else None)
+            for fact in facts
+            if not (fact.name == FactName.RUN_CLEANED and fact.run_id in idle)
         ],
     }
 
 
 def _dependency_text(entry: Dependency) -> str:
-    number = "not queued" if entry.project_id is None else f"{entry.project_id} {entry.status}"
-    return f"{'✓' if entry.is_met else '○'} {number}  {one_line(entry.spec_key, _SHORT)}"
+    number = "not queued"
+    if entry.project_id is not None:
+        number = f"{entry.project_id} {status_word(entry.status or '')}"
+    return f"{'✓' if entry.is_met else '○'} {number}  {one_line(entry.spec_key, LONG)}"
 
 
-def _run_text(run: Run) -> str:
-    said = [f"{run.attempt}", run.outcome.value if run.outcome else run.phase.value]
+def _run_text(run: Run, known_reason: str | None) -> str:
+    """Return a run on one line; one that was never launched is no attempt and has no session."""
     begun = run.started_at or run.claimed_at
+    if run.launches == 0 and run.ended_at is not None:
+        why = f": {one_line(run.reason, LONG)}" if run.reason not in {None, known_reason} else ""
+        return f"-, not launched, {iso_utc(begun)}{why}"
+    said = [f"{run.attempt}", outcome_word(run.outcome) if run.outcome else run.phase.value]
     said.append(f"from {iso_utc(begun)}")
     if run.ended_at is not None:
         said.append(f"to {iso_utc(run.ended_at)} ({short_duration(run.ended_at - begun)})")
@@ -201,7 +239,7 @@ def _run_text(run: Run) -> str:
     if run.reported is not None:
         said.append(f"reported {run.reported.value}" + _quoted(run.reported_note))
     if run.reason:
-        said.append(one_line(run.reason))
+        said.append(one_line(run.reason, LONG))
     said.append(f"session {run.session_name} on {one_line(run.host, 60)}")
     return ", ".join(said)
 

@@ -57,6 +57,17 @@ def test_a_running_project_is_not_reset_in_a_pipe_without_a_yes(cli):
     )
 
 
+def test_without_a_daemon_nobody_is_said_to_end_a_run(cli):
+    cli.add_running("docs")
+    cli.stop_daemon()
+
+    answer = cli.call("reset", "1", "--yes")
+
+    assert answer.out == (
+        "1  docs  queued again; a daemon ends its run first, once one is started\n"
+    )
+
+
 def test_with_yes_a_running_project_is_reset(cli):
     cli.add_running("docs")
 
@@ -106,7 +117,7 @@ def test_a_running_project_is_not_removed(cli):
     answer = cli.call("remove", "1")
 
     assert (answer.code, cli.status(1)) == (4, "processing")
-    assert "fail or reset it first" in answer.err
+    assert answer.err == "error: project 1 is running: fail it first, then remove it\n"
 
 
 def test_a_priority_is_changed(cli):
@@ -134,7 +145,9 @@ def test_a_priority_that_is_none_is_refused(cli, priority):
 def test_a_running_project_keeps_its_priority(cli):
     cli.add_running("docs")
 
-    assert cli.call("priority", "7", "1").code == 4
+    answer = cli.call("priority", "7", "1")
+
+    assert (answer.code, answer.err) == (4, "error: project 1 is running, not queued\n")
 
 
 def test_one_that_cannot_be_changed_does_not_keep_others_from_it(cli):

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from scheduler_modules.model import Outcome
+from tests.cli_world import run_elsewhere
 
 VERIFIED = "command: make\nverify: make test"
 
@@ -111,6 +112,12 @@ def test_a_project_that_reported_says_so(cli):
     assert cli.call("list").rows[0][5] == "reported completed"
 
 
+def test_a_project_of_another_machine_says_where_it_runs(cli):
+    run_elsewhere(cli)
+
+    assert cli.call("list").rows[0][5] == "on workbench, starting"
+
+
 def test_a_claimed_project_is_starting(cli):
     cli.add()
     cli.queue.claim_next("d")
@@ -174,6 +181,15 @@ def test_a_retry_whose_time_has_come_just_says_which(cli):
     cli.clock.advance(600)
 
     assert cli.call("list").rows[0][5] == "retry 1 of 2: exit 3"
+
+
+def test_without_a_daemon_nobody_is_said_to_end_old_processes(cli):
+    cli.add_running()
+    cli.stop_daemon()
+
+    cli.call("reset", "1", "--yes")
+
+    assert cli.call("list").rows[0][5] == "reset: a daemon has to end its old processes"
 
 
 def test_a_reset_project_says_that_old_processes_are_being_ended(cli):

@@ -118,6 +118,42 @@ def test_an_attempt_that_never_was_is_not_found(cli):
     assert (answer.code, answer.err) == (3, "error: project 1 has no attempt 2\n")
 
 
+def never_launched(cli):
+    """Queue a project whose first run comes to nothing: its spec is not there."""
+    project_id = cli.add("docs")
+    (cli.specs / "docs.md").rename(cli.specs / "away.md")
+    cli.tick(2)
+    return project_id
+
+
+def test_the_attempt_that_was_launched_is_meant_whatever_came_before_it(cli):
+    never_launched(cli)
+    (cli.specs / "away.md").rename(cli.specs / "docs.md")
+    cli.call("retry", "1")
+    cli.tick(2)
+    say(cli, "hello\n")
+
+    assert cli.call("logs", "1", "--attempt", "1").out == "hello\n"
+
+
+def test_an_attempt_that_was_never_launched_says_why_it_has_no_log(cli):
+    never_launched(cli)
+
+    answer = cli.call("logs", "1", "--attempt", "1")
+
+    assert (answer.code, answer.err) == (
+        4,
+        "error: attempt 1 of project 1 was not launched: "
+        f"{cli.specs}/docs.md: no such file: check the path\n",
+    )
+
+
+def test_a_progress_bar_is_one_line(cli):
+    running(cli, "10%\r20%\r\nend\r\n")
+
+    assert cli.call("logs", "1").out == "20%\nend\n"
+
+
 def test_a_project_that_never_ran_has_no_log(cli):
     cli.add("docs")
 
@@ -149,14 +185,14 @@ def test_following_goes_on_until_the_project_has_ended(cli):
     assert (answer.code, answer.out) == (0, "one\ntwo\nthree\nbye\n")
 
 
-def test_following_takes_a_lone_return_for_a_line_end(cli):
+def test_following_tells_a_line_that_is_written_over_once_it_has_ended(cli):
     running(cli)
     cli.start_daemon()
     cli.meanwhile = steps(
         lambda: say(cli, "10%\r20%\r"), lambda: say(cli, "\nend\n"), lambda: cli.finish(1)
     )
 
-    assert cli.call("logs", "-f", "1").out == "10%\n20%\nend\n"
+    assert cli.call("logs", "-f", "1").out == "20%\nend\n"
 
 
 def test_following_does_not_hold_back_an_endless_line(cli):

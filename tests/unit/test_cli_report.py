@@ -104,6 +104,14 @@ def test_a_queued_project_has_nothing_to_report(cli, arguments):
     assert (answer.code, answer.err) == (4, "error: project 1 is queued, not running\n")
 
 
+def test_what_another_program_runs_takes_no_report(cli):
+    cli.store.insert_row(spec_path="/s/a.md", status="processing")
+
+    answer = cli.call("done", "1")
+
+    assert (answer.code, answer.err) == (4, "error: project 1 is run by another program\n")
+
+
 @pytest.mark.parametrize("arguments", [["fail"], ["fail", "1", " "], ["fail", "1", "a", "b"]])
 def test_a_failure_has_one_reason(cli, arguments):
     cli.add_running("docs")

@@ -180,14 +180,23 @@ def test_what_happened_is_told_in_order_with_offsets(cli):
         (
             "project_failed",
             {"outcome": "timed_out", "reason": "timed out after 1h"},
-            "failed (timed_out): timed out after 1h",
+            "failed: timed out after 1h",
         ),
         (
             "project_failed",
             {"outcome": "failed", "reason": "odd", "exit_code": 3},
             "failed (exit code 3): odd",
         ),
+        ("project_failed", {"outcome": "timed_out"}, "failed (timed out)"),
+        ("project_requeued", {"outcome": "lost"}, "queued again"),
         ("project_completed", {"outcome": "completed", "reason": None}, "completed"),
+        ("run_adopted", {"session": "a-1"}, "its session was found again (session a-1)"),
+        (
+            "run_adopted",
+            {"session": "a-1", "by": "launcher"},
+            "its launcher has made its session (session a-1)",
+        ),
+        ("project_removed", {"status": "failed"}, "removed (status failed)"),
         ("project_queued", {"spec_path": "/s/a.md", "priority": 3}, "queued"),
         (
             "project_requeued",
@@ -196,7 +205,7 @@ def test_what_happened_is_told_in_order_with_offsets(cli):
         ),
         ("project_reported", {"outcome": "failed", "note": "no key"}, "reported (failed): no key"),
         ("project_changed", {"priority": 3}, "changed (priority 3)"),
-        ("project_reset", {"reason": "why", "was": "processing"}, "reset (was processing): why"),
+        ("project_reset", {"reason": "why", "was": "processing"}, "reset (was running): why"),
         ("something_new", {"some_thing": "a\nb"}, "something new (some thing a b)"),
     ],
 )

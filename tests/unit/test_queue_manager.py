@@ -458,7 +458,7 @@ def test_remove_waits_for_the_last_processes(world):
     claim = world.claim()
     world.ledger.end_run(claim.run, Outcome.FAILED)
 
-    with pytest.raises(NotPossible, match="still being ended"):
+    with pytest.raises(NotPossible, match="has not been ended yet"):
         world.queue.remove(project_id)
     world.ledger.record_cleaned(claim.run)
     world.queue.remove(project_id)
