@@ -13,6 +13,7 @@ from scheduler_modules.cli.verb import (
     PROGRAM,
     help_option,
     shared_options,
+    unknown_verb,
 )
 from scheduler_modules.errors import EXIT_DONE, InvalidInput
 
@@ -69,8 +70,11 @@ class Root(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         command = self.get_command(ctx, args[0])
+        if command is None and ctx.resilient_parsing:
+            # A shell completes what stands behind a word that is no verb: nothing.
+            return None, None, args[1:]
         if command is None:
-            raise click.UsageError(_unknown_verb(args[0]), ctx)
+            raise click.UsageError(unknown_verb(args[0], list(_BY_NAME), PROGRAM), ctx)
         return args[0], command, args[1:]
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:  # noqa: ARG002 - click calls it so
@@ -89,14 +93,6 @@ class Root(click.Group):
                 "-q/--quiet, --home DIR. Besides: -h/--help, --version.",
             )
         )
-
-
-def _unknown_verb(name: str) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(name[:40], list(_BY_NAME), n=1)
-    hint = f'did you mean "{close[0]}"?' if close else f"{PROGRAM} --help lists them"
-    return f'unknown verb "{name[:40]}" ({hint})'
 
 
 def _show_version(ctx: click.Context, _param: click.Parameter, is_asked: bool) -> None:
@@ -176,7 +172,11 @@ def _usage_text(error: click.ClickException) -> str:
     option = getattr(error, "option_name", None)
     if isinstance(error, click.NoSuchOption) and option and option[1:2].isdigit():
         return f'"{option}..." is no id: ids begin at 1'
-    text = error.format_message().rstrip(".")
+    if isinstance(error, click.NoSuchOption):
+        close = f' (did you mean "{error.possibilities[0]}"?)' if error.possibilities else ""
+        text = f'unknown option "{(option or "")[:40]}"{close}'
+    else:
+        text = error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)
     # An unknown verb has said already where to look.
     see = f"; see {context.command_path} --help" if context and "--help" not in text else ""

@@ -212,7 +212,7 @@ RULES: dict[str, Rule] = {
     "launcher_session_wait_sec": _whole(0, _MAX_SEC),
     "keep_sessions": _choice("none", "failed", "all"),
     "keep_sessions_hours": _number(0),
-    "default_retries": _whole(0, 1000),
+    "default_retries": _whole(0, 100),
     "retry_delay_sec": _number(0),
     "kill_grace_sec": _number(0),
     "log_cap_bytes": _whole(1024, 1 << 40),

@@ -81,9 +81,9 @@ class QueueStore(Protocol):
         limit: int | None = None,
         newest_first: bool = False,
     ) -> list[Project]:
-        """Return projects by canonical status (None: all), old spellings included.
+        """Return projects by canonical status (None: all): priority descending, then age, then id.
 
-        Order: priority descending, then age, then id. `newest_first`: id descending.
+        `newest_first`: id descending instead.
         """
         ...
 
@@ -244,11 +244,7 @@ class Tmux(Protocol):
     def add_window(
         self, session_id: str, window: PaneCommand, cwd: str, env: Mapping[str, str]
     ) -> PaneRef:
-        """Open one more window in a session of ours.
-
-        Raises:
-            SessionGone: the session is not there any more.
-        """
+        """Open one more window in a session of ours; SessionGone if that is not there."""
         ...
 
     def adopt_session(self, session_name: str, project_id: int, run_token: str) -> None:
@@ -267,11 +263,7 @@ class Tmux(Protocol):
         ...
 
     def capture(self, pane_id: str, lines: int = 50) -> str:
-        """Return the last lines of a pane as plain text.
-
-        Raises:
-            SessionGone: there is no such pane.
-        """
+        """Return the last lines of a pane as plain text; SessionGone if there is none."""
         ...
 
     def attach_argv(self, session_name: str) -> list[str]:
@@ -327,14 +319,11 @@ class RunFiles(Protocol):
         ...
 
     def session_name(self, token: str) -> str | None:
-        """Return the one line an external launcher wrote into `$SCHEDULER_SESSION_FILE`
-        (`runs/<token>.session`); None if it wrote none.
-        """
+        """Return the line an external launcher wrote into `$SCHEDULER_SESSION_FILE`, if any."""
         ...
 
     def remove(self, token: str) -> None:
-        """Delete the start, exit and session files of a run, and with them the leave to start
-        anything; logs stay."""
+        """Delete a run's start, exit and session files and its leave to start; logs stay."""
         ...
 
 

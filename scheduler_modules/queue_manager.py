@@ -153,9 +153,7 @@ class QueueManager:
         with self._moves.transaction():
             project = self._moves.get(project_id)
             if project.state is ProjectState.PROCESSING:
-                raise NotPossible(
-                    f"project {project_id} is running: fail it first, then remove it"
-                )
+                raise NotPossible(f"project {project_id} is running: fail it first, then remove it")
             if any(run.cleaned_at is None for run in self._store.runs_of(project_id)):
                 raise NotPossible(
                     f"project {project_id}: what is left of its run has not been ended yet; "

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scheduler_modules.cli.output import Terminal
-from scheduler_modules.cli.tables import console_for, cut_text, project_columns, row_of
+from scheduler_modules.cli.tables import console_for, row_of, table_of, terminal_width
 from scheduler_modules.cli.views import Card
 from scheduler_modules.cli.words import ENDED_WORDS
 
@@ -49,12 +49,12 @@ class WaitDisplay:
     ) -> None:
         """Draw the projects: those that go on first, the last line of each as its note."""
         ordered = sorted(cards, key=_urgency)
-        table = project_columns()
+        rows = []
         for card in ordered[:MAX_ROWS]:
             *cells, note = row_of(card, now)
             line = last_lines.get(card.project.id)
-            table.add_row(*cells, cut_text(line, "dim") if line else note)
-        parts: list[RenderableType] = [table]
+            rows.append((*cells, Text(line, style="dim") if line else note))
+        parts: list[RenderableType] = [table_of(rows, terminal_width())]
         if len(ordered) > MAX_ROWS:
             parts.append(Text(f"and {len(ordered) - MAX_ROWS} more", style="dim"))
         parts.append(_progress(ended, max(1, len(cards))))

@@ -139,7 +139,7 @@ class Terminal:
 
     def error(self, text: str) -> None:
         """Say on one line what is wrong; nothing silences it."""
-        self._say(f"{self._styled_talk('error:', _RED)} {one_line(text, 2000)}")
+        self._say(f"{self._styled_talk('error:', _RED)} {one_line(text, 10_000)}")
 
     def ask(self, question: str) -> bool:
         """Ask a person for a yes; anything else is a no."""

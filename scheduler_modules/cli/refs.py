@@ -1,4 +1,4 @@
-"""Which projects are meant: ids, ranges, names, unique beginnings of names, `@last`, `-`."""
+"""Which projects are meant: ids, ranges, names, beginnings of one name, `@last`, `-`."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -6,7 +6,7 @@ from typing import TextIO
 
 from scheduler_modules.cli.words import state_word
 from scheduler_modules.errors import InvalidInput, NotFound, ProjectNotFound
-from scheduler_modules.model import Project
+from scheduler_modules.model import Project, ProjectState
 from scheduler_modules.ports import QueueStore
 from scheduler_modules.utils import one_line
 
@@ -135,11 +135,31 @@ def _by_name(store: QueueStore, token: str) -> Project:
     matches = exact or beginning
     if not matches:
         raise NotFound(f'no project is named "{one_line(token, 60)}" or begins so')
-    if len(matches) > 1:
+    meant = _likeliest(matches)
+    if meant is None:
         raise InvalidInput(
             f'"{one_line(token, 60)}" could be {_listed(matches)}; give the id of one'
         )
-    return matches[0]
+    return meant
+
+
+def _likeliest(matches: Sequence[Project]) -> Project | None:
+    """Return the one of a name that runs, else that is queued, else the newest.
+
+    None where several names, or different specs in that same state, could be meant. `matches`:
+    the newest first.
+    """
+    if len({project.name.lower() for project in matches}) > 1:
+        return None
+    best = min(map(_rank, matches))
+    equal = [project for project in matches if _rank(project) == best]
+    is_one_spec = len({(project.spec_path, project.project_path) for project in equal}) == 1
+    return equal[0] if is_one_spec else None
+
+
+def _rank(project: Project) -> int:
+    order = (ProjectState.PROCESSING, ProjectState.QUEUED)
+    return order.index(project.state) if project.state in order else len(order)
 
 
 def _listed(projects: Iterable[Project]) -> str:

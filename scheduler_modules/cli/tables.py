@@ -1,6 +1,7 @@
 """Tables for a terminal. Only here is rich imported, and only when somebody looks."""
 
 import io
+import re
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -13,69 +14,102 @@ from scheduler_modules.cli.words import color, symbol, time_text
 from scheduler_modules.utils import one_line
 
 MIN_WIDTH = 40
+_GAP = 2
+_HEADS = (" ID", "STATE", "PROJECT", "PRIO", "TIME", "NOTE")
+_PROJECT, _NOTE = 2, 5
+_AT_THE_RIGHT = frozenset({0, 3})
+_WIDEST_PROJECT, _LEAST_PROJECT, _LEAST_NOTE = 48, 10, 20
+
+Row = tuple[Text, ...]
+
+_BLANK_END = re.compile(r"(?:[ ]|\x1b\[[0-9;]*m)+$", re.MULTILINE)
 
 
 def project_table(terminal: Terminal, cards: Sequence[Card], now: float) -> str:
     """Return projects as a table as wide as the terminal."""
-    table = project_columns()
-    for card in cards:
-        table.add_row(*row_of(card, now))
-    return rendered(terminal, table)
+    table = table_of([row_of(card, now) for card in cards], terminal_width())
+    stream = io.StringIO()
+    console_for(terminal, stream).print(table)
+    # What stands at the end of a line is a reset of colours at most.
+    return _BLANK_END.sub(lambda end: "\x1b[0m" if "\x1b" in end[0] else "", stream.getvalue())
 
 
-def project_columns() -> Table:
-    """Return an empty table of projects; the note gives way where the terminal is narrow."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column(" ID", justify="right", no_wrap=True)
-    table.add_column("STATE", no_wrap=True)
-    # Columns that may wrap give way first; their cells are cut instead of wrapped.
-    table.add_column("PROJECT", max_width=32)
-    table.add_column("PRIO", justify="right", no_wrap=True)
-    table.add_column("TIME", no_wrap=True)
-    table.add_column("NOTE")
+def table_of(rows: Sequence[Row], width: int) -> Table:
+    """Return a table of projects.
+
+    On a narrow terminal the note gives way, then the project's name; the other columns are never
+    made narrower.
+    """
+    widths = _widths(rows, width)
+    shown = [number for number, cells in enumerate(widths) if cells > 0]
+    # Without a width of its own rich would shrink all columns where they are wider than a line.
+    total = sum(widths) + _GAP * (len(shown) - 1)
+    table = Table(
+        box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim", width=total
+    )
+    for number in shown:
+        table.add_column(
+            _HEADS[number],
+            justify="right" if number in _AT_THE_RIGHT else "left",
+            width=widths[number],
+            no_wrap=True,
+            overflow="ellipsis",
+        )
+    for row in rows:
+        table.add_row(*(row[number] for number in shown))
     return table
 
 
-def row_of(card: Card, now: float) -> tuple[Text, ...]:
+def row_of(card: Card, now: float) -> Row:
     """Return the cells of one project. Texts are never read as markup."""
     project = card.project
     return (
         Text(str(project.id)),
         state_text(card.word),
-        cut_text(one_line(project.name, 60)),
+        Text(one_line(project.name, 60)),
         Text(str(project.priority)),
         Text(time_text(project, now)),
-        cut_text(card.note, "yellow" if card.needs_you else ""),
+        Text(card.note, style="yellow" if card.needs_you else ""),
     )
 
 
-def cut_text(text: str, style: str = "") -> Text:
-    """Return a cell that ends in an ellipsis where its column is too narrow."""
-    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+def _widths(rows: Sequence[Row], width: int) -> list[int]:
+    """Return the width of each column in cells; 0 where a note has no place at all."""
+    wanted = [
+        max(len(head), *(row[number].cell_len for row in rows), 1)
+        for number, head in enumerate(_HEADS)
+    ]
+    wanted[_PROJECT] = min(wanted[_PROJECT], _WIDEST_PROJECT)
+    fixed = sum(wanted) - wanted[_PROJECT] - wanted[_NOTE] + _GAP * (len(_HEADS) - 1)
+    left = width - fixed
+    least_note = min(wanted[_NOTE], _LEAST_NOTE)
+    least_project = min(wanted[_PROJECT], _LEAST_PROJECT)
+    wanted[_PROJECT] = min(wanted[_PROJECT], max(least_project, left - least_note))
+    left -= wanted[_PROJECT]
+    wanted[_NOTE] = min(wanted[_NOTE], left) if left >= len(_HEADS[_NOTE]) else 0
+    return wanted
 
 
 def state_text(word: str) -> Text:
     return Text(f"{symbol(word)} {one_line(word, 20)}", style=color(word))
 
 
-def console_for(terminal: Terminal, stream: io.TextIOBase | None = None) -> Console:
-    """Return a console that writes as the terminal may be written."""
+def terminal_width() -> int:
+    """Return how many columns a table may have."""
     import shutil
 
+    return max(MIN_WIDTH, shutil.get_terminal_size().columns)
+
+
+def console_for(terminal: Terminal, stream: io.TextIOBase | None = None) -> Console:
+    """Return a console that writes as the terminal may be written."""
     return Console(
         file=stream or terminal.stdout,  # type: ignore[arg-type]
         force_terminal=True,
         no_color=not terminal.has_color,
         color_system="standard" if terminal.has_color else None,
-        width=max(MIN_WIDTH, shutil.get_terminal_size().columns),
+        width=terminal_width(),
         highlight=False,
         emoji=False,
         legacy_windows=False,
     )
-
-
-def rendered(terminal: Terminal, table: Table) -> str:
-    """Return what a table looks like, line by line."""
-    stream = io.StringIO()
-    console_for(terminal, stream).print(table)
-    return stream.getvalue()

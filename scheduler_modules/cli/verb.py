@@ -41,6 +41,15 @@ def complete_folder(
 class VerbGroup(click.Group):
     """A verb with verbs of its own."""
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
+            raise click.UsageError(
+                unknown_verb(args[0], list(self.commands), ctx.command_path), ctx
+            )
+        return super().resolve_command(ctx, args)
+
     def get_help_option(self, ctx: click.Context) -> click.Option | None:  # noqa: ARG002 - click calls it so
         return help_option()
 
@@ -62,6 +71,15 @@ class Verb(click.Command):
             formatter.write(f"$ {command}\n")
         formatter.write_paragraph()
         super().format_help(ctx, formatter)
+
+
+def unknown_verb(name: str, known: Sequence[str], program: str) -> str:
+    """Return what is said of a word that is no verb."""
+    import difflib
+
+    close = difflib.get_close_matches(name[:40], known, n=1)
+    hint = f'did you mean "{close[0]}"?' if close else f"{program} --help lists them"
+    return f'unknown verb "{name[:40]}" ({hint})'
 
 
 def help_option() -> click.Option:

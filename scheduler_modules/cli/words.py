@@ -37,7 +37,7 @@ ENDED_WORDS = frozenset(
 SUCCESS_WORDS = frozenset({"completed", "recovered"})
 NEEDS_PERSON_WORDS = frozenset({"zombie", "timing_out"})
 _OUTCOME_WORDS: Mapping[str, str] = MappingProxyType(
-    {Outcome.TIMED_OUT: "timed out", Outcome.LOST: "its run was lost"}
+    {Outcome.TIMED_OUT: "timed out", Outcome.LOST: "session lost"}
 )
 
 

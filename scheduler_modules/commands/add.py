@@ -213,7 +213,8 @@ def _said(card: Card, ahead: dict[int, int], slots: str, now: float, is_new: boo
     if is_new:
         if card.waits_for:
             return f"queued ({card.note}; {slots})"
-        count = str(ahead[project.id]) if project.id in ahead else f"over {_LOOK_AHEAD}"
+        # Beyond those that were looked at nobody has counted.
+        count = ahead.get(project.id, f"at least {max(ahead.values(), default=0)}")
         return f"queued ({count} ahead; {slots})"
     if project.state in {ProjectState.QUEUED, ProjectState.PROCESSING}:
         return f"is {card.word} already (not added again)"
@@ -224,9 +225,21 @@ def _said(card: Card, ahead: dict[int, int], slots: str, now: float, is_new: boo
 
 
 def _positions(cli: Cli) -> dict[int, int]:
-    """Return how many queued projects stand before each of the first ones."""
+    """Return how many that could run now stand before each of the first in the queue."""
     queued = cli.store.projects([ProjectState.QUEUED], limit=_LOOK_AHEAD + 1)
-    return {project.id: place for place, project in enumerate(queued)}
+    positions: dict[int, int] = {}
+    ahead = 0
+    for project in queued:
+        positions[project.id] = ahead
+        ahead += _could_run(cli, project)
+    return positions
+
+
+def _could_run(cli: Cli, project: Project) -> bool:
+    """Whether it waits for nothing but a slot."""
+    if project.not_before is not None and project.not_before > cli.clock.now():
+        return False
+    return all(entry.is_met for entry in cli.store.dependencies(project.id))
 
 
 def _as_json(

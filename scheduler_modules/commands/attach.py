@@ -42,11 +42,12 @@ def _session(cli: Cli, project: Project) -> str:
         TmuxUnavailable: tmux cannot be asked.
     """
     runs = cli.store.runs_of(project.id)
-    name = runs[-1].session_name if runs else project.session_name
+    made = [run for run in runs if run.launches > 0 or run.ended_at is None]
+    name = made[-1].session_name if made else None if runs else project.session_name
     about = f"project {project.id} ({one_line(project.name, 60)})"
     word = status_word(project.status) or "in no state"
-    if runs and runs[-1].host != cli.host:
-        raise NotPossible(f"{about}: its session is on {one_line(runs[-1].host, 60)}, attach there")
+    if made and made[-1].host != cli.host:
+        raise NotPossible(f"{about}: its session is on {one_line(made[-1].host, 60)}, attach there")
     if not name:
         raise NotPossible(f"{about} is {word} and has no session")
     if name in cli.tmux.snapshot().session_names():

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,12 +14,13 @@ import click
 from scheduler_modules.cli.context import Cli
 from scheduler_modules.cli.daemons import MODES, Daemon, is_launching, running_daemons
 from scheduler_modules.cli.verb import VerbGroup, pass_cli, verb
-from scheduler_modules.commands.status import daemon_json, daemon_text
+from scheduler_modules.commands.status import daemon_json, daemon_text, trouble_of, trouble_text
 from scheduler_modules.config import ensure_home
 from scheduler_modules.config_home import HOME_VARIABLE
 from scheduler_modules.duty_keeper import DUTIES_OF_MODE
 from scheduler_modules.errors import (
     EXIT_DONE,
+    EXIT_FAILED,
     EXIT_NO_DAEMON,
     NotPossible,
     SchedulerError,
@@ -37,6 +39,8 @@ _MODE = click.option(
     type=click.Choice(MODES[1:]),
     help="Only what runs projects, or only check-ins; else both.",
 )
+_LINES_SHOWN = 2
+_ERROR = "error: "
 
 
 @click.group(name="daemon", cls=VerbGroup)
@@ -47,18 +51,22 @@ def daemon_verb() -> None:
 @verb(examples=("daemon start",), name="start")
 @_MODE
 @pass_cli
-def start_verb(cli: Cli, mode: str | None) -> None:
+def start_verb(cli: Cli, mode: str | None) -> int:
     """Start a daemon in the background; fine if it runs already.
 
-    What it says goes to logs/daemon.out in the home folder.
+    What it says goes to logs/daemon.out in the home folder. If it does not start, the exit code
+    is its own.
     """
     name = mode or MODES[0]
     lock = cli.locks.mode(name)
     ensure_home(cli.config)
     if not lock.is_free():
         _answer(cli, name, "runs already", was_running=True)
-        return
+        return EXIT_DONE
+    if shutil.which("tmux", path=cli.environ.get("PATH")) is None:
+        cli.terminal.warn("tmux is not installed, or not on PATH: the daemon can start no project")
     output = cli.config.logs_dir / "daemon.out"
+    said_before = _rotated_size(output)
     child = _spawn(cli, mode, output)
     _wait_for(
         cli,
@@ -75,20 +83,24 @@ def start_verb(cli: Cli, mode: str | None) -> None:
         # Somebody else may have started one at the same moment.
         if not lock.is_free():
             _answer(cli, name, "runs already", was_running=True)
-            return
-        raise SchedulerError(
-            f"the daemon ended at once (exit {child.returncode}): {_last_line(output)}"
-        )
+            return EXIT_DONE
+        said = _last_words(output, said_before) or f"it said nothing; see {output}"
+        code = child.returncode
+        how = f"exit {code}" if code >= 0 else f"signal {-code}"
+        cli.terminal.error(f"the daemon ended at once ({how}): {said}")
+        return code if code > 0 else EXIT_FAILED
     _answer(cli, name, "started", was_running=False)
+    return EXIT_DONE
 
 
-@verb(examples=("daemon stop",), name="stop")
-@_MODE
+@verb(examples=("daemon stop", "daemon stop --mode checkin"), name="stop")
+@click.option("--mode", type=click.Choice(MODES), help="Only the daemon of that mode; else all.")
 @pass_cli
 def stop_verb(cli: Cli, mode: str | None) -> None:
     """Stop the daemon; running projects go on, and a new daemon finds them again."""
     processes = cli.parts.open_processes(cli.config)
-    daemons = [d for d in _daemons(cli) if mode is None or d.mode == mode]
+    running = _daemons(cli)
+    daemons = [d for d in running if mode is None or d.mode == mode]
     for daemon in daemons:
         lock = cli.locks.mode(daemon.mode)
         if daemon.identity is None or lock.holder_pid() not in {daemon.pid, None}:
@@ -103,7 +115,13 @@ def stop_verb(cli: Cli, mode: str | None) -> None:
     elif not cli.terminal.is_quiet:
         for daemon in daemons:
             cli.terminal.line(f"daemon stopped ({daemon.mode}, pid {daemon.pid})")
-        cli.terminal.line("running projects go on" if daemons else "no daemon was running")
+        others = ", ".join(d.mode for d in running if d not in daemons)
+        if daemons:
+            cli.terminal.line("running projects go on")
+        elif others:
+            cli.terminal.line(f"no {mode} daemon was running; left running: {others}")
+        else:
+            cli.terminal.line("no daemon was running")
 
 
 @verb(
@@ -113,11 +131,13 @@ def stop_verb(cli: Cli, mode: str | None) -> None:
 def status_verb(cli: Cli) -> int:
     """Say which daemons run; exit 0 if one takes projects off the queue, else 7."""
     daemons = _daemons(cli)
-    launching = is_launching(cli.locks)
+    launching, trouble = is_launching(cli.locks), trouble_of(daemons)
     if cli.terminal.is_json:
         found = [daemon_json(daemon) for daemon in daemons]
-        cli.terminal.json({"daemons": found, "is_launching": launching})
+        cli.terminal.json({"daemons": found, "is_launching": launching, "trouble": trouble})
     elif not cli.terminal.is_quiet:
+        if trouble is not None:
+            cli.terminal.line(cli.terminal.yellow(trouble_text(trouble)))
         for daemon in daemons:
             cli.terminal.line(f"daemon runs: {daemon_text(daemon, cli.clock.now())}")
         if not launching:
@@ -169,8 +189,6 @@ def _environment(cli: Cli) -> dict[str, str]:
 
 def _spawn(cli: Cli, mode: str | None, output: Path) -> "subprocess.Popen[bytes]":
     """Start a daemon that outlives us and our terminal."""
-    if output.exists() and output.stat().st_size > _MAX_OUTPUT_BYTES:
-        output.replace(output.with_name(output.name + ".1"))
     with output.open("ab") as stream:
         return subprocess.Popen(
             _argv(mode),
@@ -205,11 +223,22 @@ def _is_at_work(cli: Cli, mode: str, pid: int) -> bool:
     return not any(cli.locks.duty(duty).is_free() for duty in DUTIES_OF_MODE[mode])
 
 
-def _last_line(output: Path) -> str:
-    """Return the last thing a daemon said."""
-    content = output.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
-    lines = [one_line(line) for line in content.splitlines() if line.strip()]
-    return f'"{lines[-1]}"' if lines else f"it said nothing; see {output}"
+def _rotated_size(output: Path) -> int:
+    """Put the output of daemons aside once it is large; return how long it is now."""
+    size = output.stat().st_size if output.exists() else 0
+    if size <= _MAX_OUTPUT_BYTES:
+        return size
+    output.replace(output.with_name(output.name + ".1"))
+    return 0
+
+
+def _last_words(output: Path, said_before: int) -> str:
+    """Return in full what was said last after so many bytes: the error, else the last lines."""
+    content = output.read_bytes()[said_before:][-_TAIL_BYTES:].decode(errors="replace")
+    lines = [one_line(line, _TAIL_BYTES) for line in content.splitlines() if line.strip()]
+    errors = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]
+    talk = [line for line in lines if not line.startswith("timestamp=")]
+    return "; ".join(errors[-1:] or (talk or lines)[-_LINES_SHOWN:])
 
 
 def _answer(cli: Cli, mode: str, how: str, *, was_running: bool) -> None:

@@ -14,6 +14,7 @@ from scheduler_modules.cli.words import (
     RUNNING,
     VERIFYING,
     status_of_word,
+    status_word,
 )
 from scheduler_modules.errors import InvalidInput
 from scheduler_modules.model import Project, ProjectState
@@ -68,7 +69,7 @@ def list_verb(
         terminal.write(project_table(terminal, page.cards, cli.clock.now()))
     else:
         terminal.write("".join(f"{_record(card)}\n" for card in page.cards))
-    _say_the_rest(cli, page)
+    _say_the_rest(cli, page, _asked_for(state, batch))
 
 
 def _page(
@@ -163,11 +164,20 @@ def _record(card: Card) -> str:
     return "\t".join(fields)
 
 
-def _say_the_rest(cli: Cli, page: _Page) -> None:
+def _asked_for(state: str | None, batch: str | None) -> str:
+    """Return the filters in words; empty where there are none."""
+    given = {"--state": state, "--batch": batch}
+    return " ".join(f'{name} "{one_line(word, 40)}"' for name, word in given.items() if word)
+
+
+def _say_the_rest(cli: Cli, page: _Page, asked_for: str) -> None:
     terminal = cli.terminal
     if page.left_out:
-        rest = ", ".join(f"{count:,} more {status}" for status, count in page.left_out.items())
+        left_out = page.left_out.items()
+        rest = ", ".join(f"{count:,} more {status_word(status)}" for status, count in left_out)
         terminal.talk(terminal.dim(f"{rest}: list --all"))
+    elif not page.cards and asked_for:
+        terminal.talk(f"no project matches {asked_for}")
     elif not page.cards:
         terminal.talk("no projects")
         terminal.next_step("tmux-orchestrator add SPEC")

@@ -181,7 +181,9 @@ def _newest_run(cli: Cli, project_id: int, after: int, is_patient: bool) -> Run 
 
 def _no_log(project: Project, now: Project | None) -> str:
     status = "gone" if now is None else status_word(now.status)
-    reason = f": {one_line(now.error_message, LONG)}" if now is not None and now.error_message else ""
+    reason = (
+        f": {one_line(now.error_message, LONG)}" if now is not None and now.error_message else ""
+    )
     return f"project {project.id} is {status} and has printed nothing{reason}"
 
 

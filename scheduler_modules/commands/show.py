@@ -151,7 +151,8 @@ def _print(cli: Cli, dossier: Dossier) -> None:
     project = card.project
     head = f"{project.id}  {one_line(project.name, 60)}  {symbol(card.word)} {card.word}"
     is_told_below = card.note == one_line(project.error_message or "")
-    terminal.line(terminal.bold(head) + ("" if is_told_below else f"  {card.note}"))
+    note = f"  {card.note}" if card.note and not is_told_below else ""
+    terminal.line(terminal.bold(head) + note)
     for name, value in _fields(dossier):
         if value:
             terminal.line(f"  {name + ':':<14}{one_line(value, LONG)}")

@@ -1,5 +1,6 @@
 """`status`: is everything fine, what needs me, what is next."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ from scheduler_modules.cli.context import Cli
 from scheduler_modules.cli.daemons import Daemon, is_launching, running_daemons
 from scheduler_modules.cli.verb import pass_cli, verb
 from scheduler_modules.cli.views import Card, Cards, card_json
-from scheduler_modules.cli.words import ENDED_WORDS, SUCCESS_WORDS, ago, symbol
+from scheduler_modules.cli.words import ENDED_WORDS, LONG, SUCCESS_WORDS, ago, status_word, symbol
 from scheduler_modules.model import ProjectState
 from scheduler_modules.utils import iso_utc, one_line
 
@@ -26,10 +27,16 @@ class _Standing(msgspec.Struct, frozen=True, kw_only=True):
     """What will not go on by itself."""
     failed: list[Card]
     """What failed within a day, the last first."""
+    elsewhere: list[Card]
+    """What runs on other machines and holds slots."""
     next_up: Card | None
     """What starts as soon as a slot is free."""
     counts: dict[str, int]
     free_slots: int
+
+    @property
+    def trouble(self) -> str | None:
+        return trouble_of(self.daemons)
 
 
 @verb(examples=("status", "status --json"), name="status")
@@ -58,11 +65,13 @@ def _standing(cli: Cli) -> _Standing:
         sorted(ENDED_WORDS - SUCCESS_WORDS), newest_first=True, limit=FAILED_SHOWN
     )
     upcoming = cli.queue.peek()
+    running = [cards.make(project) for project in store.projects([ProjectState.PROCESSING])]
     return _Standing(
         daemons=running_daemons(cli.locks, cli.parts.open_processes(cli.config), cli.clock),
         is_launching=is_launching(cli.locks),
         needs_you=[card for card in made if card.needs_you],
         failed=[cards.make(p) for p in failed if (p.completed_at or 0) > now - RECENT_SEC],
+        elsewhere=[card for card in running if card.elsewhere],
         next_up=None if upcoming is None else cards.make(upcoming),
         counts=counts,
         free_slots=cli.queue.free_slots(),
@@ -71,23 +80,44 @@ def _standing(cli: Cli) -> _Standing:
 
 def _print(cli: Cli, standing: _Standing) -> None:
     terminal, now = cli.terminal, cli.clock.now()
+    if standing.trouble is not None:
+        terminal.line(terminal.yellow(trouble_text(standing.trouble)))
     terminal.line(_daemon_line(cli, standing))
     for card in standing.needs_you:
         terminal.line(terminal.yellow(f"! needs you: {_named(card)}  {card.needs_you}"))
     for card in standing.failed:
         ended = ago(card.project.completed_at, now)
         terminal.line(f"{symbol(card.word)} {card.word} {ended}: {_named(card)}  {card.note}")
-    if standing.is_launching and not standing.needs_you and not standing.failed:
+    if _is_calm(standing):
         terminal.line("✓ nothing needs you")
+    for card in standing.elsewhere:
+        there = one_line(card.elsewhere or "", 60)
+        terminal.line(f"{symbol(card.word)} {card.word} on {there}: {_named(card)}  (holds a slot)")
     slots = f"{standing.free_slots} of {cli.config.max_concurrent_projects} slots free"
     upcoming = _named(standing.next_up) if standing.next_up else "nothing"
     terminal.line(f"○ next: {upcoming}  ({slots})")
-    counts = ", ".join(f"{count:,} {status}" for status, count in sorted(standing.counts.items()))
-    terminal.line(f"  {counts or 'no projects yet'}".replace("processing", "running"))
+    counts = sorted(standing.counts.items())
+    told = ", ".join(f"{count:,} {status_word(status)}" for status, count in counts)
+    terminal.line(f"  {told or 'no projects yet'}")
     if not standing.is_launching:
         terminal.next_step("tmux-orchestrator daemon start")
     elif standing.needs_you:
         terminal.next_step(f"tmux-orchestrator show {standing.needs_you[0].project.id}")
+
+
+def _is_calm(standing: _Standing) -> bool:
+    return standing.is_launching and not (standing.trouble or standing.needs_you or standing.failed)
+
+
+def trouble_of(daemons: Sequence[Daemon]) -> str | None:
+    """Return what keeps daemons from their work, in their words; None: nothing."""
+    found = (daemon.trouble for daemon in daemons)
+    return "; ".join(dict.fromkeys(text for text in found if text)) or None
+
+
+def trouble_text(trouble: str) -> str:
+    """Return what keeps a daemon from its work as a line of its own."""
+    return f"! the daemon is in trouble: {one_line(trouble, LONG)}"
 
 
 def _daemon_line(cli: Cli, standing: _Standing) -> str:
@@ -115,6 +145,7 @@ def daemon_json(daemon: Daemon) -> dict[str, Any]:
         "pid": daemon.pid,
         "since": iso_utc(daemon.since),
         "duties": list(daemon.duties),
+        "trouble": daemon.trouble,
     }
 
 
@@ -127,8 +158,10 @@ def _as_json(cli: Cli, standing: _Standing) -> dict[str, Any]:
         "home": str(cli.config.home),
         "daemons": [daemon_json(daemon) for daemon in standing.daemons],
         "is_launching": standing.is_launching,
+        "trouble": standing.trouble,
         "needs_you": [card_json(card) for card in standing.needs_you],
         "failed": [card_json(card) for card in standing.failed],
+        "elsewhere": [card_json(card) for card in standing.elsewhere],
         "next": card_json(standing.next_up) if standing.next_up else None,
         "slots": cli.config.max_concurrent_projects,
         "free_slots": standing.free_slots,

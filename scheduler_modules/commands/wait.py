@@ -59,8 +59,8 @@ def wait_verb(
 ) -> int:
     """Wait until projects have ended, retries and verification included.
 
-    Exit 0: all completed. 1: one failed or was removed. 4: one can never end, or time is up.
-    7: no daemon runs. In a pipe: one line for each change of state.
+    Exit 0: all completed. 1: one failed or was removed. 4: what is left can never end, or time is
+    up. 7: no daemon runs. In a pipe: one line for each change of state.
     """
     if not projects and not wait_all:
         raise InvalidInput("which projects? give ids, or --all")
@@ -91,6 +91,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     """The projects at one moment; None where one was removed."""
 
     cards: dict[int, Card | None]
+    stuck: tuple[Card, ...] = ()
+    """What can never end, for it waits for what will not happen by itself."""
     remark: str | None = None
     """Why nothing may happen, if so."""
 
@@ -138,7 +140,9 @@ class Watch:
         store = self._cli.store
         found = {number: store.project(number) for number in self._ids}
         made = {n: None if project is None else cards.make(project) for n, project in found.items()}
-        return Look(cards=made, remark=why_nothing_launches(self._cli.locks))
+        look = Look(cards=made, remark=why_nothing_launches(self._cli.locks))
+        stuck = tuple(card for card in look.pending if self._is_stuck(card, set()))
+        return msgspec.structs.replace(look, stuck=stuck)
 
     def _refuse_hopeless(self, look: Look) -> None:
         now = self._cli.clock.since_boot_sec()
@@ -147,9 +151,8 @@ class Watch:
             raise NotPossible(
                 f"not ended after {short_duration(self._timeout_sec)}: {_listed(pending)}"
             )
-        dead = [card for card in pending if self._is_stuck(card, set())]
-        if len(dead) == len(pending) and self._nothing_moves():
-            raise NotPossible(f"can never end: {_listed(dead)}")
+        if len(look.stuck) == len(pending):
+            raise NotPossible(f"can never end: {_listed(look.stuck)}")
         if look.remark is None:
             self._alone_since = None
             return
@@ -176,12 +179,6 @@ class Watch:
                 return True
         return False
 
-    def _nothing_moves(self) -> bool:
-        """Whether nothing runs or is about to, that could still change what others wait for."""
-        store = self._cli.store
-        is_running = store.projects([ProjectState.PROCESSING], limit=1)
-        return not is_running and store.next_claimable(self._cli.clock.now()) is None
-
 
 def _listed(cards: Sequence[Card]) -> str:
     shown = [
@@ -194,12 +191,17 @@ def _listed(cards: Sequence[Card]) -> str:
     return ", ".join(shown) + more
 
 
+def _stuck_text(stuck: Sequence[Card]) -> str:
+    return f"cannot end unless something changes: {_listed(stuck)}"
+
+
 class Reporter:
     """Says each change of state on a line of its own; tabs between the fields."""
 
     def __init__(self, cli: Cli) -> None:
         self._cli = cli
         self._last: dict[int, str] = {}
+        self._known_stuck: set[int] = set()
 
     def show(self, look: Look) -> None:
         """Say what is new."""
@@ -211,6 +213,14 @@ class Reporter:
             if not self._cli.terminal.is_quiet:
                 self._say(number, card, word)
         self._cli.terminal.flush()
+        self._warn_of_stuck(look)
+
+    def _warn_of_stuck(self, look: Look) -> None:
+        """Say of each what it waits for in vain, once, while others go on."""
+        fresh = [card for card in look.stuck if card.project.id not in self._known_stuck]
+        self._known_stuck |= {card.project.id for card in fresh}
+        if fresh and len(look.stuck) < len(look.pending):
+            self._cli.terminal.warn(_stuck_text(fresh))
 
     def _say(self, number: int, card: Card | None, word: str) -> None:
         now = iso_utc(self._cli.clock.now()) or "-"
@@ -239,7 +249,7 @@ class LiveReporter(Reporter):
             {card.project.id: self._last_line(card) for card in pending if card.run is not None},
             ended=len(look.cards) - len(pending),
             now=self._cli.clock.now(),
-            remark=look.remark,
+            remark=look.remark or (_stuck_text(look.stuck) if look.stuck else None),
         )
 
     def _last_line(self, card: Card) -> str:

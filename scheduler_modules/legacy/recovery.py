@@ -141,7 +141,8 @@ def _leftovers(call: OldCall, number: int) -> list[tuple[Run, ProcessIdentity]]:
 
 def _end(call: OldCall, tokens: set[str]) -> bool:
     """Kill every process with one of these marks; False if some would not die."""
-    manager = ProcessManager(call.cli.parts.open_processes(call.cli.config), call.cli.clock, kill_grace_sec=0)
+    processes = call.cli.parts.open_processes(call.cli.config)
+    manager = ProcessManager(processes, call.cli.clock, kill_grace_sec=0)
     for _ in range(_KILL_ROUNDS):
         tokens = {token for token in tokens if not manager.end_step(token)}
         if not tokens:

@@ -197,7 +197,26 @@ def test_a_place_far_down_the_queue_is_not_counted_out(cli):
 
     answer = cli.call("add", spec(cli, "last"))
 
-    assert "queued (over 100 ahead;" in answer.out
+    assert "queued (at least 100 ahead;" in answer.out
+
+
+def test_what_waits_for_others_is_not_ahead(cli):
+    cli.call("add", spec(cli, "first"))
+    cli.call("add", spec(cli, "second", "command: make\nafter: [first.md]"))
+
+    answer = cli.call("add", spec(cli, "third"))
+
+    assert answer.out == "3  third  queued (1 ahead; 1 of 1 slots free)\n"
+
+
+def test_what_waits_for_its_retry_is_not_ahead(cli):
+    cli.add_running("docs", "command: make\nretries: 1")
+    cli.finish(1, 3)
+    cli.tick()
+
+    answer = cli.call("add", spec(cli, "other"))
+
+    assert answer.out == "2  other  queued (0 ahead; 1 of 1 slots free)\n"
 
 
 def test_a_daemon_that_is_faster_than_the_answer_is_no_contradiction(cli, monkeypatch):
@@ -220,6 +239,14 @@ def test_without_a_daemon_a_warning_says_how_to_start_one(cli):
 
     assert answer.err == (
         "warning: no daemon runs, so nothing is started; next: tmux-orchestrator daemon start\n"
+    )
+
+
+def test_a_daemon_for_checkins_alone_is_no_daemon_that_starts_projects(cli):
+    cli.locks.mode("checkin").try_acquire()
+
+    assert cli.call("add", spec(cli)).err == (
+        "warning: no daemon runs that starts projects; next: tmux-orchestrator daemon start\n"
     )
 
 

@@ -107,6 +107,67 @@ def end(child):
     child.returncode = 1
 
 
+def ending(cli, code, said):
+    """Return what a daemon does that says something and ends."""
+
+    def act(child):
+        with (cli.home / "logs" / "daemon.out").open("a") as output:
+            output.write(said)
+        child.returncode = code
+
+    return act
+
+
+def test_what_a_daemon_said_last_is_told_in_full_with_its_exit_code(cli, started):
+    advice = "set it " * 60 + "to this"
+    started(ending(cli, 2, f"error: TMUX_SOCKET is too long; {advice}\n"))
+
+    answer = cli.call("daemon", "start")
+
+    assert (answer.code, answer.err) == (
+        2,
+        f"error: the daemon ended at once (exit 2): TMUX_SOCKET is too long; {advice}\n",
+    )
+
+
+def test_of_all_a_daemon_said_the_error_is_told(cli, started):
+    log = "timestamp='x' event='daemon_started'\n"
+    started(ending(cli, 6, f"{log}error: the database is damaged\n{log}"))
+
+    answer = cli.call("daemon", "start")
+
+    assert answer.err == "error: the daemon ended at once (exit 6): the database is damaged\n"
+
+
+def test_what_an_earlier_daemon_said_is_not_told(cli, started):
+    started(ending(cli, 6, "error: the database is damaged\n"))
+    cli.call("daemon", "start")
+    started(ending(cli, 1, "one\ntwo\nthree\n"))
+
+    answer = cli.call("daemon", "start")
+
+    assert answer.err == "error: the daemon ended at once (exit 1): two; three\n"
+
+
+def test_a_daemon_that_was_killed_has_failed(cli, started):
+    started(ending(cli, -9, "hello\n"))
+
+    answer = cli.call("daemon", "start")
+
+    assert (answer.code, answer.err) == (1, "error: the daemon ended at once (signal 9): hello\n")
+
+
+def test_without_tmux_a_warning_says_so(cli, started):
+    started(at_work(cli))
+
+    answer = cli.call("daemon", "start", PATH=str(cli.specs))
+
+    assert (answer.code, answer.err) == (
+        0,
+        "warning: tmux is not installed, or not on PATH: the daemon can start no project\n",
+    )
+
+
 def test_a_daemon_that_ends_without_a_word_is_said_to_have(cli, started):
     started(end)
 

@@ -95,6 +95,65 @@ def test_a_table_is_never_wider_than_the_terminal(cli, monkeypatch):
     assert table[1].split()[:3] == ["1", "✗", "failed"]
 
 
+def crowd(cli):
+    """Queue projects whose every column is wide."""
+    cli.store.insert_row(
+        spec_path="/s/a.md", status="permanently_failed", error_message="why " * 40
+    )
+    for _ in range(11):
+        cli.store.insert_row(
+            spec_path="/s/a-project-of-a-name-that-is-long.md",
+            status="processing",
+            priority=-1000,
+            started_at=cli.clock.now(),
+        )
+    cli.clock.advance(300_000)
+
+
+@pytest.mark.parametrize("columns", [50, 60, 80, 200])
+def test_id_state_and_priority_are_never_cut(cli, monkeypatch, columns):
+    crowd(cli)
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+    table = cli.call("list", is_tty=True, NO_COLOR="1").lines
+
+    assert len(table) == 13
+    assert all(len(line) <= columns for line in table)
+    assert all(
+        line.split()[:3] == [str(number), "●", "running"] for number, line in _numbered(table)
+    )
+    assert all(" -1000 " in line for line in table[1:-1])
+    assert "✗ permanently_failed " in table[-1]
+
+
+def _numbered(table):
+    return enumerate(table[1:-1], start=2)
+
+
+@pytest.mark.parametrize(
+    ("columns", "name"), [(200, "a-project-of-a-name-that-is-long"), (70, "a-project")]
+)
+def test_the_note_gives_way_before_the_name(cli, monkeypatch, columns, name):
+    crowd(cli)
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+    line = cli.call("list", is_tty=True, NO_COLOR="1").lines[1]
+
+    assert name in line
+    assert ("started by another program" in line) == (columns == 200)
+
+
+@pytest.mark.parametrize("environ", [{}, {"NO_COLOR": "1"}])
+def test_no_row_ends_in_blanks(cli, environ):
+    crowd(cli)
+    cli.add("waits")
+
+    lines = cli.call("list", is_tty=True, **environ).lines
+
+    shown = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in lines]
+    assert shown == [line.rstrip() for line in shown]
+
+
 def test_a_verifying_project_shows_its_command(cli):
     cli.add_running("docs", VERIFIED)
     cli.finish(1)
@@ -310,6 +369,14 @@ def test_a_batch_can_be_asked_for(cli):
     answer = cli.call("list", "--batch", "night")
 
     assert ([row[0] for row in answer.rows], answer.err) == (["1"], "")
+
+
+def test_a_filter_that_matches_nothing_is_named(cli):
+    cli.add("a")
+
+    answer = cli.call("list", "--state", "failed", "--batch", "night", is_tty=True)
+
+    assert (answer.out, answer.err) == ("", 'no project matches --state "failed" --batch "night"\n')
 
 
 def test_quiet_prints_ids(cli):

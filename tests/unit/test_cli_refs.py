@@ -65,6 +65,51 @@ def test_a_name_that_two_have_is_refused(cli):
         find_one(store, "web")
 
 
+def again(cli, *statuses):
+    """Queue one spec over and over; return the store."""
+    for status in statuses:
+        cli.store.insert_row(spec_path="/s/web.md", status=status)
+    return cli.store
+
+
+@pytest.mark.parametrize(
+    ("statuses", "meant"),
+    [
+        (("failed", "processing", "queued", "completed"), 2),
+        (("completed", "queued", "failed"), 2),
+        (("completed", "failed"), 2),
+        (("zombie", "completed"), 2),
+    ],
+)
+def test_of_one_spec_the_running_the_queued_or_the_newest_is_meant(cli, statuses, meant):
+    assert find_one(again(cli, *statuses), "web").id == meant
+    assert find_one(cli.store, "we").id == meant
+
+
+def test_what_runs_is_meant_though_another_spec_of_that_name_has_ended(cli):
+    cli.store.insert_row(spec_path="/one/web.md", status="processing")
+    cli.store.insert_row(spec_path="/two/web.md", status="failed")
+
+    assert find_one(cli.store, "web").id == 1
+
+
+@pytest.mark.parametrize("status", ["processing", "queued", "failed"])
+def test_different_specs_in_the_same_state_are_told_apart_by_id(cli, status):
+    cli.store.insert_row(spec_path="/one/web.md", status=status)
+    cli.store.insert_row(spec_path="/two/web.md", status=status)
+
+    with pytest.raises(InvalidInput, match="give the id of one"):
+        find_one(cli.store, "web")
+
+
+def test_a_beginning_of_several_names_is_refused_whatever_their_states(cli):
+    cli.store.insert_row(spec_path="/s/parse-a.md", status="processing")
+    cli.store.insert_row(spec_path="/s/parse-b.md", status="failed")
+
+    with pytest.raises(InvalidInput, match="give the id of one"):
+        find_one(cli.store, "parse")
+
+
 def test_of_very_many_only_some_are_listed(cli):
     store = named(cli, *(f"web-{number}" for number in range(20)))
 

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from scheduler_modules.model import Outcome
+from tests.cli_world import run_elsewhere
 
 
 def inside(cli, project_id=1):
@@ -179,6 +180,27 @@ def test_a_queued_project_has_no_session(cli, executed):
 
     assert (answer.code, executed) == (4, [])
     assert "project 1 (docs) is queued and has no session" in answer.err
+
+
+def test_what_was_never_launched_has_no_session(cli, executed):
+    cli.add("docs")
+    (cli.specs / "docs.md").unlink()
+    cli.tick(2)
+
+    answer = cli.call("attach", "1", is_tty=True)
+
+    assert "project 1 (docs) is failed and has no session" in answer.err
+
+
+def test_a_session_on_another_machine_is_not_entered_here(cli, executed):
+    run_elsewhere(cli)
+
+    answer = cli.call("attach", "1", is_tty=True, NO_COLOR="1")
+
+    assert (answer.code, answer.err) == (
+        4,
+        "error: project 1 (docs): its session is on workbench, attach there\n",
+    )
 
 
 def test_a_session_that_is_gone_leads_to_the_logs(cli, executed):

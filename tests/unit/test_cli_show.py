@@ -1,5 +1,6 @@
 """`show`: all there is to know, and what to do next."""
 
+import msgspec
 import pytest
 
 from scheduler_modules.cli.words import fact_text
@@ -88,6 +89,80 @@ def test_an_unreachable_tmux_does_not_make_a_session_gone(cli):
     answer = cli.call("show", "1")
 
     assert (answer.code, field(answer, "session")) == (0, cli.run(1).session_name)
+
+
+def never_launched(cli):
+    """Queue a project whose run comes to nothing: its spec is not there. Return the reason."""
+    cli.add("docs")
+    (cli.specs / "docs.md").rename(cli.specs / "away.md")
+    cli.tick(2)
+    return f"{cli.specs}/docs.md: no such file: check the path"
+
+
+def test_what_was_never_launched_has_no_session_and_no_processes(cli):
+    never_launched(cli)
+
+    answer = cli.call("show", "1")
+
+    assert cli.facts(1)[-1] == "run_cleaned"
+    assert "session" not in answer.out
+    assert "processes" not in answer.out
+
+
+def test_why_nothing_was_launched_is_told_once_and_in_full(cli):
+    reason = never_launched(cli)
+
+    answer = cli.call("show", "1")
+
+    assert (answer.lines[0], field(answer, "reason")) == ("1  docs  ✗ failed", reason)
+    assert answer.out.count("no such file") == 1
+
+
+def test_a_long_reason_is_not_cut(cli):
+    reason = "because " * 100 + "of this"
+    cli.store.insert_row(spec_path="/s/a.md", status="failed", error_message=reason)
+
+    assert field(cli.call("show", "1"), "reason") == reason
+
+
+def test_a_run_that_was_never_launched_is_no_attempt(cli):
+    reason = never_launched(cli)
+    (cli.specs / "away.md").rename(cli.specs / "docs.md")
+    cli.call("retry", "1")
+    cli.tick(2)
+
+    first, second = section(cli.call("show", "1"), "runs")
+
+    assert first == f"-, not launched, 2023-11-14T22:13:20.000Z: {reason}"
+    assert second.startswith("1, running, from ")
+
+
+def test_a_timed_out_run_is_told_in_words(cli):
+    cli.add_running("docs", "command: make\ntimeout_minutes: 1")
+    cli.tick_for(90)
+
+    assert section(cli.call("show", "1"), "runs")[0].startswith("1, timed out, from ")
+
+
+def test_a_session_on_another_machine_is_entered_there(cli):
+    cli.add_running("docs")
+    run = cli.run(1)
+    cli.store.save_run(msgspec.structs.replace(run, host="workbench"))
+
+    answer = cli.call("show", "1", is_tty=True)
+
+    assert field(answer, "session") == f"{run.session_name} on workbench; attach there"
+    assert "attach-session" not in answer.out
+    assert "next: tmux-orchestrator wait 1" in answer.err
+
+
+def test_what_runs_is_never_said_to_be_processing(cli):
+    cli.call("add", str(cli.write_spec("first")))
+    cli.call("add", str(cli.write_spec("second", "command: x\nafter: [first.md]")))
+    cli.tick()
+
+    assert section(cli.call("show", "2"), "after")[0].startswith("○ 1 running")
+    assert field(cli.call("show", "1"), "status") == "running"
 
 
 def test_every_run_is_told_with_its_end(cli):

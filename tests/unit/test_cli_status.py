@@ -3,7 +3,7 @@
 import pytest
 
 from scheduler_modules.errors import SchedulerError
-from tests.cli_world import DAEMON_PID
+from tests.cli_world import DAEMON_PID, run_elsewhere
 
 
 def ended(cli, stem, *, success):
@@ -62,6 +62,47 @@ def test_what_needs_a_person_is_listed_with_its_reason(cli):
     assert "next: tmux-orchestrator show 1" in answer.err
 
 
+def in_trouble(cli):
+    cli.start_daemon()
+    cli.locks.mode("default").tell("tmux is not installed, or not on PATH")
+
+
+def test_a_daemon_in_trouble_is_told_first_and_nothing_is_said_to_be_well(cli):
+    in_trouble(cli)
+
+    lines = cli.call("status").lines
+
+    assert lines[0] == "! the daemon is in trouble: tmux is not installed, or not on PATH"
+    assert lines[1].startswith("● daemon runs: ")
+    assert "✓ nothing needs you" not in lines
+
+
+def test_daemon_status_tells_of_trouble_too(cli):
+    in_trouble(cli)
+
+    assert cli.call("daemon", "status").lines[0] == (
+        "! the daemon is in trouble: tmux is not installed, or not on PATH"
+    )
+
+
+@pytest.mark.parametrize("verb", [["status"], ["daemon", "status"]])
+def test_json_tells_of_trouble(cli, verb):
+    in_trouble(cli)
+
+    told = cli.call(*verb, "--json").json
+
+    trouble = "tmux is not installed, or not on PATH"
+    assert (told["trouble"], told["daemons"][0]["trouble"]) == (trouble, trouble)
+
+
+def test_what_runs_on_another_machine_is_said_to_hold_a_slot(cli):
+    run_elsewhere(cli)
+
+    assert "● running on workbench: 1  docs  (holds a slot)" in cli.call("status").lines
+    (told,) = cli.call("status", "--json").json["elsewhere"]
+    assert (told["id"], told["host"]) == (1, "workbench")
+
+
 def test_what_failed_within_a_day_is_listed(cli):
     ended(cli, "docs", success=False)
     cli.clock.advance(60)
@@ -103,6 +144,7 @@ def test_json_answers_the_same_questions(cli):
             "pid": DAEMON_PID,
             "since": told["daemons"][0]["since"],
             "duties": ["launch", "checkin"],
+            "trouble": None,
         }
     ]
     assert (told["is_launching"], told["needs_you"], told["failed"]) == (True, [], [])
@@ -147,7 +189,11 @@ def test_an_old_daemon_counts_as_one(cli):
 
 
 def test_daemon_status_as_json(cli):
-    assert cli.call("daemon", "status", "--json").json == {"daemons": [], "is_launching": False}
+    assert cli.call("daemon", "status", "--json").json == {
+        "daemons": [],
+        "is_launching": False,
+        "trouble": None,
+    }
 
 
 def test_daemon_status_quietly_is_an_exit_code(cli):
@@ -183,6 +229,25 @@ def test_a_daemon_of_another_mode_is_left_alone(cli):
 
     assert (answer.code, answer.json) == (0, {"stopped": []})
     assert cli.processes.identity(DAEMON_PID) is not None
+
+
+def test_of_a_mode_that_does_not_run_it_is_said_what_does(cli):
+    cli.start_daemon()
+
+    assert cli.call("daemon", "stop", "--mode", "queue").out == (
+        "no queue daemon was running; left running: default\n"
+    )
+
+
+def test_a_plain_daemon_can_be_stopped_alone(cli):
+    cli.start_daemon()
+    cli.lock_table.seize("scheduler-checkin", "another")
+    cli.meanwhile = cli.stop_daemon
+
+    answer = cli.call("daemon", "stop", "--mode", "default")
+
+    assert (answer.code, answer.lines[0]) == (0, f"daemon stopped (default, pid {DAEMON_PID})")
+    assert "scheduler-checkin" in cli.lock_table.holders
 
 
 def test_a_daemon_that_does_not_stop_is_said_after_ten_seconds(cli):
@@ -231,6 +296,26 @@ def test_settings_are_told_with_their_origin(cli):
     assert ["KEEP_SESSIONS", "failed", "default"] in rows
 
 
+def test_values_are_told_as_they_are_written(cli):
+    rows = {row[0]: row[1:] for row in cli.call("config", KILL_GRACE_SEC="2.50").rows}
+
+    assert rows["SMTP_USE_TLS"][0] == "true"
+    assert rows["KILL_GRACE_SEC"] == ["2.5", "environment"]
+    assert rows["RETRY_DELAY_SEC"][0] == "30"
+
+
+def test_a_long_value_does_not_shift_the_column_of_origins(cli):
+    command = "python3 /home/me/programs/agent.py --with {spec}"
+
+    lines = cli.call("config", is_tty=True, NO_COLOR="1", PROJECT_COMMAND=command).lines
+
+    at = next(n for n, line in enumerate(lines) if line.startswith("PROJECT_COMMAND"))
+    assert lines[at].split(None, 1)[1] == command
+    assert lines[at + 1] == " " * 64 + "environment"
+    (tick,) = (line for line in lines if line.startswith("TICK_SEC"))
+    assert tick.index("default") == 64
+
+
 def test_a_secret_is_masked_everywhere(cli):
     for arguments in (["config"], ["config", "--json"]):
         for is_tty in (False, True):
@@ -252,7 +337,7 @@ def test_a_person_sees_defaults_dimmed(cli):
     lines = cli.call("config", is_tty=True).lines
 
     assert lines[0].startswith("TMUX_ORCHESTRATOR_HOME")
-    assert lines[1].startswith("\x1b[2mSCHEDULER_DB_URL")
+    assert any(line.startswith("\x1b[2mSCHEDULER_DB_URL") for line in lines)
 
 
 def test_a_bad_setting_is_said_on_one_line(cli):
@@ -297,6 +382,16 @@ def test_words_are_completed(cli, monkeypatch, capsys, words, found):
 
     assert cli.call(_TMUX_ORCHESTRATOR_COMPLETE="bash_complete").code == 0
     assert capsys.readouterr().out.strip() == found
+
+
+@pytest.mark.parametrize("words", ["tmux-orchestrator lsit x", "tmux-orchestrator daemon strt x"])
+def test_behind_a_word_that_is_no_verb_nothing_is_completed(cli, monkeypatch, capsys, words):
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+
+    answer = cli.call(_TMUX_ORCHESTRATOR_COMPLETE="bash_complete")
+
+    assert (answer.code, answer.err, capsys.readouterr().out.strip()) == (0, "", "")
 
 
 @pytest.mark.parametrize("instruction", ["bash_complete", "bash_nonsense", "tcsh_complete", "x"])

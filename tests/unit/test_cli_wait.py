@@ -171,15 +171,40 @@ def test_what_can_never_end_does_not_hide_what_can(cli):
     assert (answer.code, states(answer)[-1]) == (4, (3, "completed"))
 
 
-def test_while_something_runs_a_failed_dependency_may_yet_be_mended(cli):
+def test_what_can_never_end_is_said_once_while_others_go_on(cli):
     blocked(cli)
     cli.add_running("other")
     cli.start_daemon()
-    cli.meanwhile = steps(nothing, lambda: cli.finish(3), nothing)
+    cli.meanwhile = steps(nothing, nothing, lambda: cli.finish(3))
 
-    answer = cli.call("wait", "2")
+    answer = cli.call("wait", "2", "3")
 
-    assert (answer.code, cli.pauses >= 2) == (4, True)
+    stuck = "2 (second: queued, after 1, which failed)"
+    assert answer.err.splitlines() == [
+        f"warning: cannot end unless something changes: {stuck}",
+        f"error: can never end: {stuck}",
+    ]
+
+
+def test_a_person_sees_what_can_never_end_below_the_table(cli):
+    blocked(cli)
+    cli.add_running("other")
+    cli.start_daemon()
+    cli.meanwhile = steps(lambda: cli.finish(3))
+
+    answer = cli.call("wait", "2", "3", is_tty=True, NO_COLOR="1")
+
+    assert "! cannot end unless something changes: 2 (second: queued," in answer.out
+
+
+def test_what_runs_besides_does_not_keep_a_wait_in_vain_going(cli):
+    blocked(cli)
+    cli.add_running("other")
+    cli.start_daemon()
+
+    answer = cli.call("wait", "1", "2")
+
+    assert (answer.code, cli.pauses) == (4, 0)
 
 
 def test_waiting_for_an_absent_spec_can_never_end(cli):
@@ -189,6 +214,16 @@ def test_waiting_for_an_absent_spec_can_never_end(cli):
     answer = cli.call("wait", "1")
 
     assert (answer.code, "after absent.md, which is not queued" in answer.err) == (4, True)
+
+
+def test_what_is_met_does_not_hide_what_never_will_be(cli):
+    cli.call("add", str(cli.write_spec("first")))
+    cli.queue.claim_next("d")
+    cli.queue.finish(1, success=True)
+    cli.call("add", str(cli.write_spec("a", "command: x\nafter: [first.md, absent.md]")))
+    cli.start_daemon()
+
+    assert cli.call("wait", "2").code == 4
 
 
 def test_without_a_daemon_it_gives_up_after_a_grace(cli):

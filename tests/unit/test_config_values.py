@@ -82,6 +82,7 @@ def test_an_allowed_value_is_taken(load, variable, text, value):
         ("TICK_SEC", "nan", "a number"),
         ("TICK_SEC", "inf", "a number"),
         ("TICK_SEC", "-0.5", "a number"),
+        ("DEFAULT_RETRIES", "101", "a whole number from 0 to 100"),
         ("RETRY_DELAY_SEC", "1e99999", "a number from 0 to 1,000,000,000"),
         ("RETRY_DELAY_SEC", "soon", "a number"),
         ("SMTP_USE_TLS", "maybe", "true or false"),
