@@ -111,7 +111,13 @@ class Cli:
         from scheduler_modules.config import ensure_home
 
         ensure_home(self.config)
-        return self.parts.open_queue(self.config)
+        return self._opened()
+
+    def _opened(self) -> "QueueManager":
+        from scheduler_modules.cli.notices import told_on
+
+        with told_on(self.terminal):
+            return self.parts.open_queue(self.config)
 
     @property
     def store(self) -> "QueueStore":

@@ -34,7 +34,7 @@ class OldCli(Cli):
     def queue(self) -> "QueueManager":
         if not self.config.home.is_dir():
             ensure_home(self.config)
-        return self.parts.open_queue(self.config)
+        return self._opened()
 
     @cached_property
     def recovery(self) -> "RecoveryManager":

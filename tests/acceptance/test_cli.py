@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.installation import ROOT, installation, is_running, wait_until
+from tests.legacy.old_databases import with_18_columns, with_broken_rules
 from tests.tmux_world import person
 
 pytestmark = pytest.mark.acceptance
@@ -499,3 +500,25 @@ def test_everyday_verbs_load_nothing_heavy(old, arguments):
     )
 
     assert answer.stderr.splitlines()[-1] == "[]"
+
+
+def test_the_first_verb_on_an_old_file_says_once_what_it_did_to_it(place):
+    with_18_columns(place.home / "task_queue.db")
+
+    first, second = place.try_cli("list"), place.try_cli("list")
+
+    backups = list((place.home / "backups").iterdir())
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert first.stderr == (
+        f"{place.home}/task_queue.db was brought up to date; as it was it is kept as {backups[0]}\n"
+    )
+    assert second.stderr == ""
+
+
+def test_an_index_that_an_old_file_does_not_allow_is_told_in_words(place):
+    with_broken_rules(place.home / "task_queue.db")
+
+    said = place.try_cli("list").stderr
+
+    assert "rows of an old program keep index" in said
+    assert "database_index_skipped" not in said
