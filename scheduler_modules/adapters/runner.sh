@@ -32,7 +32,15 @@ start() { # OUT
 run() { # OUT COMMAND [ARGUMENT...]
     shift
     # exec runs programs only: "exit" or "trap" as a command must not reach this shell.
-    (exec "$@")
+    (is_there "$1" && exec "$@")
+}
+
+is_there() { # COMMAND; this shell's own complaint would hide the name behind a long path
+    case $1 in */*) return 0 ;; esac
+    command -v -- "$1" >/dev/null || {
+        echo "$1: not found on PATH" >&2
+        exit 127
+    }
 }
 
 may_start() { # OUT
