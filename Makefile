@@ -49,7 +49,7 @@ format: setup-test ## let ruff put imports and lines in order
 	$(TOOLS) ruff format
 
 bench: ## measure against the reference loops
-	@echo 'make bench: the benches come with part 2 of the plan' >&2; exit 1
+	@echo 'make bench: there are no benches in this version yet' >&2; exit 1
 
 promises: setup-test ## try the promises for long (ROW=n: one of them); slow
 	PROMISE_LONG=1 $(TOOLS) pytest -m faults $(if $(ROW),-k "promise_$(ROW)_") $(PYTEST_ARGS)

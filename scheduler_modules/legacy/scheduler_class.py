@@ -50,7 +50,7 @@ class LegacyScheduler:
     """Opens the database; takes no lock, starts no thread, handles no signal, recovers nothing.
 
     A subclass names its methods as rows of (old name, owner, migration phase). An owner is
-    `part.method` with a part of this class, or words (`part 3: ...`, `gone: ...`) that are told
+    `part.method` with a part of this class, or words (`later: ...`, `gone: ...`) that are told
     to whoever calls the method. A part is imported when it is first used.
     """
 
