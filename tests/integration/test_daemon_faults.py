@@ -97,7 +97,8 @@ def test_promise_1_kill_of_the_daemon_loses_no_project(promise: Promise, place: 
         f"{dict(hits)}: 0 lost, 0 run twice; windows hit: {windows}"
     )
     assert set(statuses.values()) == {"completed"}
-    assert place.sessions() == []
+    # A tmux client that outlived its daemon may have made one late: the minute's sweep sees it.
+    wait_until(lambda: place.sessions() == [], 90, lambda: f"sessions: {place.sessions()}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
