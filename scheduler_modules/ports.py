@@ -127,7 +127,8 @@ class QueueStore(Protocol):
         """Return the id of the queued project to run next.
 
         Claimable: its not-before time has come, every dependency is met, and no earlier run of
-        it still has processes (`cleaned_at`). Priority descending, then age, then id.
+        it still has processes (`cleaned_at`). Priority descending, then age, then id; rows in an
+        old spelling of "queued" after all others.
         """
         ...
 

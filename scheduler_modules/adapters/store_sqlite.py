@@ -157,7 +157,9 @@ class SqliteStore(QueueStore):
         return found
 
     def next_claimable(self, now: float) -> int | None:
-        rows = self._database.rows("next_claimable", now=now)
+        rows = self._database.rows("next_claimable", now=now) or self._database.rows(
+            "next_claimable_misspelled", now=now, statuses=_spelled([ProjectState.QUEUED])["statuses"]
+        )
         return rows[0][0] if rows else None
 
     def set_dependencies(self, project_id: int, spec_keys: Sequence[str]) -> None:

@@ -751,6 +751,18 @@ def test_a_row_of_an_old_program_is_claimable(world, store):
     assert store.next_claimable(1.0) == project_id
 
 
+@pytest.mark.parametrize("status", ["QUEUED", "Queued", "ProjectState.QUEUED"])
+def test_an_old_spelling_of_queued_is_claimable_after_all_others(world, store, status):
+    old = world.old_row(spec_path="a.md", status=status, priority=9)
+    new = world.add("b.md")
+    first = store.next_claimable(1.0)
+    world.change(new, status="processing")
+
+    assert (first, store.next_claimable(1.0)) == (new, old)
+    world.change(old, status="processing")
+    assert store.next_claimable(1.0) is None
+
+
 @pytest.mark.parametrize(("now", "is_claimable"), [(9.9, False), (10.0, True), (10.1, True)])
 def test_a_project_waits_for_its_time(world, store, now, is_claimable):
     project_id = world.add()

@@ -260,12 +260,13 @@ class FakeStore(QueueStore):
         return dict(Counter(project.status for project in self._tables.projects.values()))
 
     def next_claimable(self, now: float) -> int | None:
-        candidates = sorted(self._tables.projects.values(), key=_listing_order)
+        in_order = sorted(self._tables.projects.values(), key=_listing_order)
+        candidates = sorted(in_order, key=lambda project: project.stored_status != "queued")
         return next(
             (
                 project.id
                 for project in candidates
-                if project.stored_status == "queued"
+                if project.status == "queued"
                 and (project.not_before is None or project.not_before <= now)
                 and not any(_is_unfinished(run) for run in self.runs_of(project.id))
                 and all(known.is_met for known in self.dependencies(project.id))

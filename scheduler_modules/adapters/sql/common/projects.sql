@@ -78,8 +78,8 @@ select id from project_queue
  order by id limit 1
 
 -- part: claimable
--- What follows a walk over `project_queue q`: the first row that may run; each look is by key.
- where q.status = 'queued'
+-- What follows a walk over queued rows of `project_queue q`: the first row that may run; each look
+-- is by key.
    and not exists (select 1 from project_plan p
                     where p.project_id = q.id and p.not_before > :now)
    and not exists (select 1 from project_run r

@@ -24,7 +24,15 @@
 
 -- name: next_claimable
 -- Without statistics SQLite would sort all queued rows rather than walk this index.
-select q.id from project_queue q indexed by idx_project_queue_claim {claimable}
+select q.id from project_queue q indexed by idx_project_queue_claim
+ where q.status = 'queued'
+{claimable}
+
+-- name: next_claimable_misspelled
+-- Rows that an old program queued as QUEUED or ProjectState.QUEUED.
+select q.id from project_queue q
+ where q.status in (select value from json_each(:statuses)) and q.status <> 'queued'
+{claimable}
 
 -- name: save_project!
 update project_queue
