@@ -311,6 +311,10 @@ class RunFiles(Protocol):
         """Return the recorded exit code; None if there is none (yet)."""
         ...
 
+    def exited_at(self, token: str, role: str) -> float | None:
+        """Return when the exit code was recorded."""
+        ...
+
     def log_path(self, token: str, role: str) -> Path:
         """Return where the window's output goes; its folder exists afterwards."""
         ...

@@ -137,14 +137,17 @@ class ProjectLauncher:
         outcome, exit_code = Outcome.LOST, self._files.exit_code(run.token, role)
         reason = "its session went away before it could be recorded"
         if exit_code == 0 and plan.verify is None and not plan.is_external:
-            self._ledger.end_run(run, Outcome.COMPLETED, exit_code=0)
+            self._ledger.end_run(
+                run, Outcome.COMPLETED, exit_code=0, at=self._files.exited_at(run.token, role)
+            )
             return
         if exit_code:
             outcome = Outcome.FAILED
             reason = describe_end(Ended(exit_code), self._files.last_line(run.token, role))
         elif snapshot.of_run(run.token):
             reason = "its window was closed"
-        self._ledger.end_run(run, outcome, reason, exit_code=exit_code, retries=plan.retries)
+        at = self._files.exited_at(run.token, role)
+        self._ledger.end_run(run, outcome, reason, exit_code=exit_code, retries=plan.retries, at=at)
 
     def _create(self, run: Run, plan: LaunchPlan, session: SessionPlan) -> None:
         try:

@@ -75,7 +75,15 @@ class QueueMoves:
         if not self.store.save_run(run):
             raise StaleToken(run.project_id)
 
-    def end(self, run: Run, outcome: Outcome, reason: str | None, exit_code: int | None) -> None:
+    def end(
+        self,
+        run: Run,
+        outcome: Outcome,
+        reason: str | None,
+        exit_code: int | None,
+        at: float | None = None,
+    ) -> None:
+        """End a run; `at` is when, if that was not just now."""
         self.write(
             msgspec.structs.replace(
                 run,
@@ -83,7 +91,7 @@ class QueueMoves:
                 outcome=outcome,
                 reason=reason,
                 exit_code=run.exit_code if exit_code is None else exit_code,
-                ended_at=self.clock.now(),
+                ended_at=self.clock.now() if at is None else at,
             )
         )
 

@@ -43,13 +43,14 @@ def after_run(
     reason: str | None,
     *,
     now: float,
+    ended_at: float,
     retries: int,
     first_delay_sec: float,
 ) -> Project:
-    """Return what a processing project becomes when its run ended so."""
+    """Return what a processing project becomes when its run ended so; retries count from now."""
     if outcome is Outcome.COMPLETED:
         return msgspec.structs.replace(
-            project, status=ProjectState.COMPLETED, completed_at=now, error_message=None
+            project, status=ProjectState.COMPLETED, completed_at=ended_at, error_message=None
         )
     if outcome is Outcome.RESET:
         return fresh(project)
@@ -65,7 +66,7 @@ def after_run(
             retries_used=project.retries_used + 1,
         )
     return msgspec.structs.replace(
-        project, status=ProjectState.FAILED, completed_at=now, error_message=reason
+        project, status=ProjectState.FAILED, completed_at=ended_at, error_message=reason
     )
 
 

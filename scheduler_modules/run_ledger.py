@@ -103,17 +103,21 @@ class RunLedger:
         *,
         exit_code: int | None = None,
         retries: int = 0,
+        at: float | None = None,
     ) -> Project | None:
         """Record how a run ended: the project is completed, queued for a retry, or failed.
 
-        `retries`: how many automatic retries its spec allows in all. Where another program has
+        `retries`: how many automatic retries its spec allows in all. `at`: when it ended, where
+        that is known; nobody may have been there to see it. Where another program has
         moved or removed the row meanwhile, only the run is ended and None returned.
 
         Raises:
             StaleToken: the run had ended already.
         """
         with self._moves.transaction():
-            self._moves.end(self._current(run), outcome, reason, exit_code)
+            now = self._clock.now()
+            ended_at = now if at is None else min(max(at, run.claimed_at), now)
+            self._moves.end(self._current(run), outcome, reason, exit_code, ended_at)
             before = self._store.project(run.project_id)
             if before is None or before.state is not ProjectState.PROCESSING:
                 return None
@@ -121,7 +125,8 @@ class RunLedger:
                 before,
                 outcome,
                 reason,
-                now=self._clock.now(),
+                now=now,
+                ended_at=ended_at,
                 retries=retries,
                 first_delay_sec=self._retry_delay_sec,
             )

@@ -100,7 +100,7 @@ class RunSettler:
     def _settle_verification(self, run: Run, plan: LaunchPlan, snapshot: TmuxSnapshot) -> None:
         verdict = self._judge(run, run.verify_pane_id, VERIFY_ROLE, snapshot)
         if isinstance(verdict, Ended) and verdict.is_success:
-            self._end(run, plan, Outcome.COMPLETED, None)
+            self._end(run, plan, Outcome.COMPLETED, None, role=VERIFY_ROLE)
         else:
             self._settle_bad_end(run, plan, verdict, VERIFY_ROLE, prefix="verify failed: ")
 
@@ -109,7 +109,7 @@ class RunSettler:
     ) -> None:
         if isinstance(verdict, Ended):
             reason = prefix + describe_end(verdict, self._files.last_line(run.token, role))
-            self._end(run, plan, Outcome.FAILED, reason, verdict.exit_code)
+            self._end(run, plan, Outcome.FAILED, reason, verdict.exit_code, role=role)
         elif isinstance(verdict, Lost):
             self._believe_loss(run, plan, verdict.reason)
         elif self._is_overdue(run, plan):
@@ -129,7 +129,8 @@ class RunSettler:
     ) -> None:
         """Take a claim of success: complete the run, or verify it first."""
         if plan.verify is None:
-            self._end(run, plan, Outcome.COMPLETED, None, exit_code)
+            role = None if exit_code is None else plan.windows[0].role
+            self._end(run, plan, Outcome.COMPLETED, None, exit_code, role=role)
             return
         is_begun = self._files.start(run.token, VERIFY_ROLE) is not None
         panes = snapshot.of_run(run.token)
@@ -198,6 +199,10 @@ class RunSettler:
         outcome: Outcome,
         reason: str | None,
         exit_code: int | None = None,
+        *,
+        role: str | None = None,
     ) -> None:
+        """End the run; `role` is the window whose end that is."""
         self._forget_doubts(run)
-        self._ledger.end_run(run, outcome, reason, exit_code=exit_code, retries=plan.retries)
+        at = None if role is None else self._files.exited_at(run.token, role)
+        self._ledger.end_run(run, outcome, reason, exit_code=exit_code, retries=plan.retries, at=at)

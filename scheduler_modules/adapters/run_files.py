@@ -50,6 +50,12 @@ class DiskRunFiles:
         match = _EXIT.fullmatch(_record(self._base(token, role), ".exit"))
         return int(match[1]) if match and int(match[1]) <= 255 else None
 
+    def exited_at(self, token: str, role: str) -> float | None:
+        try:
+            return self._base(token, role).with_name(f"{token}.{role}.exit").stat().st_mtime
+        except OSError:
+            return None
+
     def log_path(self, token: str, role: str) -> Path:
         path = self._log(token, role)
         _make_folder(path.parent)

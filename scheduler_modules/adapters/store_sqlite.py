@@ -158,7 +158,9 @@ class SqliteStore(QueueStore):
 
     def next_claimable(self, now: float) -> int | None:
         rows = self._database.rows("next_claimable", now=now) or self._database.rows(
-            "next_claimable_misspelled", now=now, statuses=_spelled([ProjectState.QUEUED])["statuses"]
+            "next_claimable_misspelled",
+            now=now,
+            statuses=_spelled([ProjectState.QUEUED])["statuses"],
         )
         return rows[0][0] if rows else None
 

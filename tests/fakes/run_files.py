@@ -14,6 +14,7 @@ class FakeRunFiles:
     def __init__(self) -> None:
         self._starts: dict[tuple[str, str], RunStart] = {}
         self._exits: dict[tuple[str, str], int] = {}
+        self._exited_at: dict[tuple[str, str], float] = {}
         self._logs: dict[tuple[str, str], str] = {}
         self._sessions: dict[str, str] = {}
         self._permits: set[str] = set()
@@ -30,6 +31,10 @@ class FakeRunFiles:
     def exit_code(self, token: str, role: str) -> int | None:
         _check(token, role)
         return self._exits.get((token, role))
+
+    def exited_at(self, token: str, role: str) -> float | None:
+        _check(token, role)
+        return self._exited_at.get((token, role))
 
     def log_path(self, token: str, role: str) -> Path:
         _check(token, role)
@@ -50,7 +55,7 @@ class FakeRunFiles:
         _check(token, "any")
         self._sessions.pop(token, None)
         self._permits.discard(token)
-        for kept in (self._starts, self._exits):
+        for kept in (self._starts, self._exits, self._exited_at):
             for key in [key for key in kept if key[0] == token]:
                 del kept[key]
 
@@ -66,9 +71,11 @@ class FakeRunFiles:
         """Do as the runner does before it runs its command."""
         self._starts[token, role] = RunStart(pid, started_ticks)
 
-    def write_exit(self, token: str, role: str, code: int) -> None:
+    def write_exit(self, token: str, role: str, code: int, at: float | None = None) -> None:
         """Do as the runner does when its command has ended."""
         self._exits[token, role] = code
+        if at is not None:
+            self._exited_at[token, role] = at
 
     def write_session(self, token: str, text: str) -> None:
         """Do as an external launcher that tells the name of its session."""

@@ -89,7 +89,9 @@ def test_every_session_name_is_one_that_tmux_takes_literally(path):
 def test_a_retry_that_is_left_queues_the_project_again_after_the_delay(outcome):
     project = make_project("processing", retries_used=1, started_at=50.0)
 
-    after = queue_rules.after_run(project, outcome, "why", now=100.0, retries=2, first_delay_sec=10)
+    after = queue_rules.after_run(
+        project, outcome, "why", now=100.0, ended_at=90.0, retries=2, first_delay_sec=10
+    )
 
     assert (after.status, after.not_before, after.retries_used) == ("queued", 120.0, 2)
     assert (after.started_at, after.error_message) == (None, "why")
@@ -99,9 +101,11 @@ def test_a_retry_that_is_left_queues_the_project_again_after_the_delay(outcome):
 def test_without_a_retry_left_the_project_fails_with_its_reason(outcome):
     project = make_project("processing", retries_used=2)
 
-    after = queue_rules.after_run(project, outcome, "why", now=100.0, retries=2, first_delay_sec=10)
+    after = queue_rules.after_run(
+        project, outcome, "why", now=100.0, ended_at=90.0, retries=2, first_delay_sec=10
+    )
 
-    assert (after.status, after.completed_at, after.error_message) == ("failed", 100.0, "why")
+    assert (after.status, after.completed_at, after.error_message) == ("failed", 90.0, "why")
 
 
 def test_a_circle_is_found_directly_and_through_others():

@@ -26,6 +26,29 @@ def test_the_exit_file_counts_before_the_pane(world):
     assert outcome(world, project_id) == (Outcome.FAILED, "exit 4")
 
 
+def test_an_end_that_nobody_saw_is_dated_when_it_was(world):
+    project_id = world.add_running()
+    ended_at = world.clock.now() + 10
+    world.files.write_exit(world.run(project_id).token, "main", 0, at=ended_at)
+    world.clock.advance(3600)
+
+    world.tick()
+
+    assert world.run(project_id).ended_at == ended_at
+    assert world.queue.get(project_id).completed_at == ended_at
+
+
+@pytest.mark.parametrize("skew_sec", [-99_999, 99_999])
+def test_a_date_outside_the_run_is_not_believed(world, skew_sec):
+    project_id = world.add_running()
+    run = world.run(project_id)
+    world.files.write_exit(run.token, "main", 3, at=world.clock.now() + skew_sec)
+
+    world.tick()
+
+    assert run.claimed_at <= world.run(project_id).ended_at <= world.clock.now()
+
+
 def test_the_exit_code_is_kept_with_the_run(world):
     project_id = world.add_running()
 
