@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from scheduler_modules.errors import EXIT_FAILED, EXIT_INTERRUPTED
 
+DAEMON_FLAGS = frozenset({"--daemon", "--queue-daemon"})
+
 
 def main(argv: Sequence[str] | None = None, *, cwd_is_home: bool = False) -> int:
     """Carry out one call and return its exit code.
@@ -20,7 +22,7 @@ def main(argv: Sequence[str] | None = None, *, cwd_is_home: bool = False) -> int
     _keep_streams_apart()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(arguments, cwd_is_home)
+        return _dispatch(arguments, cwd_is_home, argv is None)
     except KeyboardInterrupt:
         # Before anybody was there to say it better.
         return EXIT_INTERRUPTED
@@ -29,8 +31,10 @@ def main(argv: Sequence[str] | None = None, *, cwd_is_home: bool = False) -> int
         return EXIT_FAILED
 
 
-def _dispatch(arguments: Sequence[str], cwd_is_home: bool) -> int:
+def _dispatch(arguments: Sequence[str], cwd_is_home: bool, is_process: bool) -> int:
     if _goes_the_old_way(arguments, cwd_is_home):
+        if is_process and not cwd_is_home and DAEMON_FLAGS.intersection(arguments):
+            _start_over_as_scheduler(arguments)
         from scheduler_modules.legacy.flags import run_legacy
 
         return run_legacy(arguments, cwd_is_home=cwd_is_home)
@@ -38,6 +42,26 @@ def _dispatch(arguments: Sequence[str], cwd_is_home: bool) -> int:
     from scheduler_modules.cli_handler import run_cli
 
     return run_cli(arguments, process_cli(cwd_is_home=cwd_is_home))
+
+
+def _start_over_as_scheduler(arguments: Sequence[str]) -> None:
+    """Become `python scheduler.py ...`: scripts and old locks look for that in the process list.
+
+    Returns where the settings are no use: whoever runs the flag says so.
+    """
+    from importlib.util import find_spec
+
+    from scheduler_modules.config import load_config
+    from scheduler_modules.errors import SchedulerError
+
+    found = find_spec("scheduler")
+    try:
+        home = load_config(os.environ).config.home
+    except SchedulerError:
+        return
+    if found is not None and found.origin is not None:
+        os.environ["TMUX_ORCHESTRATOR_HOME"] = str(home)
+        os.execv(sys.executable, [sys.executable, found.origin, *arguments])  # noqa: S606 - no shell
 
 
 def _goes_the_old_way(arguments: Sequence[str], cwd_is_home: bool) -> bool:

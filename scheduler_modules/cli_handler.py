@@ -98,17 +98,23 @@ class Root(click.Group):
 def _show_version(ctx: click.Context, _param: click.Parameter, is_asked: bool) -> None:
     cli = ctx.find_object(Cli)
     if cli is not None and is_asked and not ctx.resilient_parsing:
-        cli.terminal.line(f"{PROGRAM} {_version()}")
+        version = _version()
+        if cli.terminal.is_json:
+            cli.terminal.json({"version": version})
+        else:
+            known = version or "(not installed; run from its folder)"
+            cli.terminal.line(f"{PROGRAM} {known}")
         ctx.exit()
 
 
-def _version() -> str:
+def _version() -> str | None:
+    """Return the version that is installed; None if none is."""
     from importlib import metadata
 
     try:
         return metadata.version(PROGRAM)
     except metadata.PackageNotFoundError:
-        return "(not installed; run from its folder)"
+        return None
 
 
 def _root(ctx: click.Context) -> None:
@@ -123,7 +129,6 @@ def make_root() -> Root:
     version = click.Option(
         ["--version"],
         is_flag=True,
-        is_eager=True,
         expose_value=False,
         callback=_show_version,
         help="Show the version and exit.",
@@ -154,7 +159,7 @@ def _run(argv: Sequence[str], cli: Cli) -> int:
     except click.Abort as error:
         raise KeyboardInterrupt from error
     except click.ClickException as error:
-        raise InvalidInput(_usage_text(error)) from error
+        raise InvalidInput(_usage_text(error, argv)) from error
     return code if isinstance(code, int) else EXIT_DONE
 
 
@@ -167,11 +172,13 @@ def _complete(root: Root, cli: Cli, instruction: str) -> int:
         raise InvalidInput(f"{COMPLETE_VARIABLE} is for shells: {error}") from error
 
 
-def _usage_text(error: click.ClickException) -> str:
+def _usage_text(error: click.ClickException, argv: Sequence[str]) -> str:
     """Return click's complaint in our words: no capital, no full stop, and where to read more."""
     option = getattr(error, "option_name", None)
     if isinstance(error, click.NoSuchOption) and option and option[1:2].isdigit():
-        return f'"{option}..." is no id: ids begin at 1'
+        # Click names the first digit only.
+        typed = next((word for word in argv if word.startswith(option)), option)
+        return f'"{typed[:40]}" is no id: ids begin at 1'
     if isinstance(error, click.NoSuchOption):
         close = f' (did you mean "{error.possibilities[0]}"?)' if error.possibilities else ""
         text = f'unknown option "{(option or "")[:40]}"{close}'

@@ -172,7 +172,10 @@ class CoreScheduler:
         try:
             if project is None or project.state is not ProjectState.PROCESSING:
                 self._let_go(run, project)
-            elif run.phase is RunPhase.STARTING:
+                return
+            if run.daemon_id != self._daemon_id:
+                self._ledger.record_follower(run, self._daemon_id)
+            if run.phase is RunPhase.STARTING:
                 self._launcher.resume(project, run, snapshot)
             else:
                 self._settler.settle(project, run, snapshot)

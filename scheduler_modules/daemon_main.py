@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import secrets
 import sys
 from collections.abc import Callable
 
@@ -67,7 +68,8 @@ def _run_locked(
     try:
         if announce is not None:
             _say(announce)
-        while (reason := _run_once(config, mode, duties, locks, wakeup)) == "reload":
+        daemon_id = secrets.token_hex(8)
+        while (reason := _run_once(config, mode, duties, locks, wakeup, daemon_id)) == "reload":
             config = _reloaded(config, load)
             set_up_logging(config.log_level, config.home / config.log_file)
     finally:
@@ -87,13 +89,23 @@ def _say(text: str) -> None:
 
 
 def _run_once(
-    config: SchedulerConfig, mode: str, duties: frozenset[str], locks: Locks, wakeup: Wakeup
+    config: SchedulerConfig,
+    mode: str,
+    duties: frozenset[str],
+    locks: Locks,
+    wakeup: Wakeup,
+    daemon_id: str,
 ) -> str:
     """Run with one configuration; return why it ended (`CoreScheduler.run`)."""
     from scheduler_modules.container import Container
 
     container = Container(
-        config=config, mode=mode, wanted_duties=duties, locks=locks, wakeup=wakeup
+        config=config,
+        mode=mode,
+        wanted_duties=duties,
+        locks=locks,
+        wakeup=wakeup,
+        daemon_id=daemon_id,
     )
     keeper = container.duty_keeper()
     logger.info("daemon_started", extra={"mode": mode, "duties": list(keeper.duties)})

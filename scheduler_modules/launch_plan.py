@@ -80,7 +80,7 @@ def make_plan(
         windows=windows,
         env=env,
         verify=None if spec.verify is None else _filled(context, "verify", spec.verify),
-        timeout_sec=_first(spec.timeout_sec, config.max_auto_orchestrate_runtime_sec),
+        timeout_sec=_first(spec.timeout_sec, config.max_process_runtime_sec),
         retries=int(_first(spec.retries, config.default_retries)),
         agent=agent,
         is_external=bool(config.launcher_command),

@@ -63,6 +63,16 @@ class RunLedger:
             self._moves.tell(name, run.project_id, run, session=run.session_name)
         return after
 
+    def record_follower(self, run: Run, daemon_id: str) -> None:
+        """Record that another daemon than before follows the run from now on."""
+        with self._moves.transaction():
+            self._moves.write(msgspec.structs.replace(self._current(run), daemon_id=daemon_id))
+            if run.phase is not RunPhase.STARTING:
+                # Of one without a session yet, adopting it will tell.
+                self._moves.tell(
+                    FactName.RUN_ADOPTED, run.project_id, run, session=run.session_name
+                )
+
     def record_takeover(self, run: Run, session_name: str, created: CreatedSession) -> Run:
         """Record that an external launcher has made the project's session under its own name."""
         with self._moves.transaction():

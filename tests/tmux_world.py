@@ -7,6 +7,7 @@ import signal
 import struct
 import termios
 import threading
+import time
 from contextlib import contextmanager
 from fcntl import ioctl
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.waiting import wait_until
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 NAME = "demo-impl-01234567"
+SCREEN_SEC = 30
 
 
 class World:
@@ -101,7 +103,24 @@ class Screen:
         os.write(self._master, keys)
 
     def wait_for(self, text: bytes) -> None:
-        wait_until(lambda: text in self.shown, f"{text!r} on the screen, not {self.shown[-500:]!r}")
+        wait_until(
+            lambda: text in self.shown,
+            f"{text!r} on the screen, not {self.shown[-500:]!r}",
+            SCREEN_SEC,
+        )
+
+    def type_until(self, keys: bytes, text: bytes) -> None:
+        """Type, each second again, until a text shows: what is typed too early is lost."""
+        next_at = 0.0
+
+        def is_shown() -> bool:
+            nonlocal next_at
+            if text not in self.shown and time.monotonic() >= next_at:
+                self.type(keys)
+                next_at = time.monotonic() + 1
+            return text in self.shown
+
+        wait_until(is_shown, f"{text!r} on the screen after {keys!r}", SCREEN_SEC)
 
     def _read(self) -> None:
         try:

@@ -41,6 +41,12 @@ def complete_folder(
 class VerbGroup(click.Group):
     """A verb with verbs of its own."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            *names, last = self.commands
+            raise click.UsageError(f"{self.name} needs {', '.join(names)} or {last}", ctx)
+        return super().parse_args(ctx, args)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -105,6 +111,8 @@ def _shared_options() -> list[click.Option]:
         click.Option(
             ["--json", "_json"],
             is_flag=True,
+            # Known before --version answers, wherever it stands.
+            is_eager=True,
             expose_value=False,
             callback=_set_json,
             help="Print JSON.",

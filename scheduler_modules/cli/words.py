@@ -7,6 +7,8 @@ from scheduler_modules.model import Fact, FactName, Outcome, Project, ProjectSta
 from scheduler_modules.utils import one_line, short_duration
 
 RUNNING, VERIFYING = "running", "verifying"
+NO_STATUS = "(none)"
+"""What people read where a row of another program has no status."""
 LONG = 4000
 """Characters of a reason where it is told in full."""
 
@@ -50,7 +52,7 @@ def state_word(project: Project, run: Run | None) -> str:
 
 def status_word(status: str) -> str:
     """Return a stored status as people read it."""
-    return RUNNING if status == ProjectState.PROCESSING else status
+    return RUNNING if status == ProjectState.PROCESSING else status or NO_STATUS
 
 
 def outcome_word(outcome: str) -> str:

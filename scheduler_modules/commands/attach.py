@@ -45,7 +45,7 @@ def _session(cli: Cli, project: Project) -> str:
     made = [run for run in runs if run.launches > 0 or run.ended_at is None]
     name = made[-1].session_name if made else None if runs else project.session_name
     about = f"project {project.id} ({one_line(project.name, 60)})"
-    word = status_word(project.status) or "in no state"
+    word = status_word(project.status) if project.status else "in no state"
     if made and made[-1].host != cli.host:
         raise NotPossible(f"{about}: its session is on {one_line(made[-1].host, 60)}, attach there")
     if not name:

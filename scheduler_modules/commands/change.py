@@ -95,7 +95,7 @@ def remove_verb(cli: Cli, projects: tuple[str, ...]) -> int:
     return change_each(cli, projects, change)
 
 
-@verb(examples=("priority 10 42", "priority -5 parser"), name="priority")
+@verb(examples=("priority 10 42", "priority -- -5 parser"), name="priority")
 @click.argument("priority", metavar="N", type=PRIORITY)
 @_projects_argument()
 @pass_cli

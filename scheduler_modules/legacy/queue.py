@@ -1,6 +1,7 @@
 """The old flags about projects in the queue."""
 
 from scheduler_modules.cli.daemons import why_nothing_launches
+from scheduler_modules.cli.words import NO_STATUS
 from scheduler_modules.errors import EXIT_DONE, EXIT_FAILED, SchedulerError
 from scheduler_modules.legacy.call import INVALID_ID, OldCall, cell, working_folder
 from scheduler_modules.queue_manager import RECOVERABLE
@@ -92,7 +93,8 @@ def remove_project(call: OldCall) -> int:
 def status(call: OldCall) -> int:
     """`--status`"""
     counts = call.cli.store.counts()
-    projects = ", ".join(f"{count} {cell(word, '-')}" for word, count in sorted(counts.items()))
+    told = sorted((word or NO_STATUS, count) for word, count in counts.items())
+    projects = ", ".join(f"{count} {cell(word, NO_STATUS)}" for word, count in told)
     call.say(f"Projects: {projects or 'none'}")
     call.say(f"Tasks: {len(call.cli.store.tasks())}")
     call.say(f"Daemon: {why_nothing_launches(call.cli.locks) or 'running'}")

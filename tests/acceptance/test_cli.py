@@ -315,8 +315,7 @@ def test_a_person_attaches_to_a_running_project(place, at_terminal):
         screen.wait_for(b"good morning")
         screen.type(b"hello\r")
         screen.wait_for(b"hello")
-        screen.type(b"\x02d")
-        screen.wait_for(b"detached")
+        screen.type_until(b"\x02d", b"detached")
 
     assert place.status(1) == "processing"
     place.cli("daemon", "stop")
@@ -500,6 +499,22 @@ def test_everyday_verbs_load_nothing_heavy(old, arguments):
     )
 
     assert answer.stderr.splitlines()[-1] == "[]"
+
+
+def test_an_old_daemon_flag_of_the_new_command_keeps_its_old_name(place):
+    daemon = subprocess.Popen(
+        [sys.executable, str(ROOT / "scheduler_entrypoint.py"), "--daemon", "--mode", "queue"],
+        env=place.environ,
+        cwd=place.folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    place.daemons.append(daemon)
+    command = Path(f"/proc/{daemon.pid}/cmdline")
+
+    wait_until(lambda: b"scheduler.py\0--daemon\0--mode\0queue" in command.read_bytes())
+    wait_until(lambda: place.try_cli("daemon", "status").returncode == 0)
 
 
 def test_the_first_verb_on_an_old_file_says_once_what_it_did_to_it(place):

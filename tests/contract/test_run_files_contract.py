@@ -29,8 +29,10 @@ class RealWorld:
     def write_start(self, token, role, pid, started_ticks):
         self._write(token, role, ".start", f"{pid} {started_ticks}\n")
 
-    def write_exit(self, token, role, code):
-        self._write(token, role, ".exit", f"{code}\n")
+    def write_exit(self, token, role, code, at=None):
+        path = self._write(token, role, ".exit", f"{code}\n")
+        if at is not None:
+            os.utime(path, (at, at))
 
     def write_session(self, token, text):
         base = self.files.runner_argv(token, "main", ["true"])[2].removesuffix(".main")
@@ -45,6 +47,7 @@ class RealWorld:
         base = self.files.runner_argv(token, role, ["true"])[2]
         with open(base + suffix, "w") as record:
             record.write(text)
+        return base + suffix
 
 
 @pytest.fixture(params=["fake", "real"])
@@ -69,6 +72,15 @@ def test_a_start_is_read_as_it_was_written(world):
     world.write_start(TOKEN, "main", 123, 456789)
 
     assert world.files.start(TOKEN, "main") == RunStart(123, 456789)
+
+
+def test_the_time_of_an_exit_is_that_of_its_record(world):
+    before = world.files.exited_at(TOKEN, "main")
+
+    world.write_exit(TOKEN, "main", 0, at=1_700_000_000.5)
+
+    assert before is None
+    assert world.files.exited_at(TOKEN, "main") == 1_700_000_000.5
 
 
 @pytest.mark.parametrize("code", [0, 3, 125, 255])

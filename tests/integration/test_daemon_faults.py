@@ -57,7 +57,7 @@ def is_between(place: Installation, what: str) -> bool:
 
 
 def test_promise_1_kill_of_the_daemon_loses_no_project(promise: Promise, place: Installation):
-    count, kills = (50, rounds(12, 200)) if IS_LONG else (20, rounds(12, 200))
+    count, kills = (50 if IS_LONG else 20), rounds(50, 200)
     place.environ["MAX_CONCURRENT_PROJECTS"] = "4"
     for number in range(count):
         extra = VERIFIED if number % 4 == 0 else ""

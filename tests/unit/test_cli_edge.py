@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+from importlib import metadata
 
 import pytest
 
@@ -29,6 +30,21 @@ class BrokenStream(Stream):
     def flush(self):
         if self.getvalue() or self._when == "write":
             raise OSError(self._number, "broken")
+
+
+@pytest.fixture
+def installed_version(monkeypatch):
+    """Say which version is installed; None: none is."""
+
+    def install(number):
+        def version(name):
+            if number is None:
+                raise metadata.PackageNotFoundError(name)
+            return number
+
+        monkeypatch.setattr(metadata, "version", version)
+
+    return install
 
 
 # -- help ---------------------------------------------------------------------------------------
@@ -74,15 +90,18 @@ def test_the_version_is_one_line(cli):
     assert answer.out.startswith("tmux-orchestrator ")
 
 
-def test_without_an_installation_there_is_no_version(cli, monkeypatch):
-    from importlib import metadata
+@pytest.mark.parametrize("arguments", [["--version", "--json"], ["--json", "--version"]])
+def test_the_version_can_be_told_in_json(cli, installed_version, arguments):
+    installed_version("1.2.3")
 
-    def missing(name):
-        raise metadata.PackageNotFoundError(name)
+    assert cli.call(*arguments).json == {"version": "1.2.3"}
 
-    monkeypatch.setattr(metadata, "version", missing)
+
+def test_without_an_installation_there_is_no_version(cli, installed_version):
+    installed_version(None)
 
     assert "not installed" in cli.call("--version").out
+    assert cli.call("--version", "--json").json == {"version": None}
 
 
 # -- wrong use ----------------------------------------------------------------------------------
@@ -97,7 +116,13 @@ def test_without_an_installation_there_is_no_version(cli, monkeypatch):
         (["list", "--qqq"], 'unknown option "--qqq"; see tmux-orchestrator list --help'),
         (["list", "x"], "got unexpected extra argument (x); see tmux-orchestrator list --help"),
         (["show"], "missing argument 'ID|NAME|@last'; see tmux-orchestrator show --help"),
-        (["show", "-5"], '"-5..." is no id: ids begin at 1'),
+        (["show", "-5"], 'error: "-5" is no id: ids begin at 1'),
+        (["show", "-15"], 'error: "-15" is no id: ids begin at 1'),
+        (["retry", "-q1"], 'error: "-1" is no id: ids begin at 1'),
+        (
+            ["daemon"],
+            "error: daemon needs start, stop, status or run; see tmux-orchestrator daemon",
+        ),
         (["list", "-n", "x"], "invalid value for '-n': 'x' is not a valid integer range"),
         (["daemon", "fly"], 'unknown verb "fly" (tmux-orchestrator daemon --help lists them)'),
         (["daemon", "strt"], 'unknown verb "strt" (did you mean "start"?); see'),

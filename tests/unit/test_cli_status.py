@@ -125,6 +125,14 @@ def test_counts_use_the_words_of_people(cli):
     assert cli.call("status").lines[-1] == "  1 completed, 1 running"
 
 
+@pytest.mark.parametrize("status", [None, "", " "])
+def test_rows_without_a_status_are_counted_as_having_none(cli, status):
+    cli.store.insert_row(spec_path="/s/old.md", status=status)
+
+    assert cli.call("status").lines[-1] == "  1 (none)"
+    assert cli.call("status", "--json").json["counts"] == {"": 1}
+
+
 def test_an_empty_queue_has_no_counts(cli):
     assert cli.call("status").lines[-2:] == [
         "○ next: nothing  (1 of 1 slots free)",

@@ -282,7 +282,7 @@ def test_a_restarted_daemon_follows_the_same_session_to_its_end(world):
     world.finish(project_id)
     world.tick()
 
-    assert followed == before
+    assert msgspec.structs.replace(followed, daemon_id=before.daemon_id) == before
     assert world.status(project_id) == "completed"
 
 
@@ -605,6 +605,19 @@ def _with_status(project, status: str, started_at: float | None = None):
     return msgspec.structs.replace(
         project, status=status, started_at=started_at or project.started_at
     )
+
+
+def test_a_daemon_that_takes_over_says_so_once(world):
+    project_id = world.add_running()
+    run = world.run(project_id)
+    before = msgspec.structs.replace(run, daemon_id="another")
+    assert world.store.save_run(before)
+
+    world.tick(3)
+
+    names = [fact.name for fact in world.store.facts(project_id=project_id)]
+    assert names.count("run_adopted") == 1
+    assert world.run(project_id).daemon_id != "another"
 
 
 def test_what_is_in_the_way_is_told_with_the_lock_and_taken_back_when_it_heals(world):

@@ -291,7 +291,7 @@ def test_it_is_verified_in_a_window_of_the_session_it_made(make_world):
 
 
 def test_it_times_out_like_any_other(make_world):
-    world = make_world(**LAUNCHER, max_auto_orchestrate_runtime_sec=60)
+    world = make_world(**LAUNCHER, max_process_runtime_sec=60)
     project_id = launched(world)
     made(world, "any-name")
     finish_launcher(world, project_id, said="SESSION=any-name\n")

@@ -472,6 +472,13 @@ def test_status_says_how_things_stand(world):
     )
 
 
+@pytest.mark.parametrize("status", [None, ""])
+def test_status_tells_of_rows_without_one(world, status):
+    world.old_row(status=status)
+
+    assert world.call("--status").out.splitlines()[0] == "Projects: 1 (none)"
+
+
 def test_status_of_an_empty_queue_with_a_daemon(world):
     world.lock_table.holders["scheduler-default"] = "an old daemon"
 

@@ -399,7 +399,7 @@ def test_a_run_without_a_limit_is_never_timed_out(world):
 
 
 def test_a_project_whose_spec_names_no_limit_gets_the_configured_one(make_world):
-    world = make_world(max_auto_orchestrate_runtime_sec=60)
+    world = make_world(max_process_runtime_sec=60)
     project_id = world.add_running()
 
     world.tick_for(62)
