@@ -121,7 +121,7 @@ def test_without_an_installation_there_is_no_version(cli, installed_version):
         (["retry", "-q1"], 'error: "-1" is no id: ids begin at 1'),
         (
             ["daemon"],
-            "error: daemon needs start, stop, status or run; see tmux-orchestrator daemon",
+            "error: daemon needs start, stop, status or run; see tmux-orchestrator daemon --help",
         ),
         (["list", "-n", "x"], "invalid value for '-n': 'x' is not a valid integer range"),
         (["daemon", "fly"], 'unknown verb "fly" (tmux-orchestrator daemon --help lists them)'),
