@@ -48,8 +48,9 @@ format: setup-test ## let ruff put imports and lines in order
 	$(TOOLS) ruff check --fix
 	$(TOOLS) ruff format
 
-bench: ## measure against the reference loops
-	@echo 'make bench: there are no benches in this version yet' >&2; exit 1
+bench: setup-test ## what the everyday verbs cost, beside a reference; figures in build/bench.json
+	@mkdir -p $(BUILD)
+	$(PYTHON_IN_VENV) bench/verbs.py --out $(BUILD)/bench.json
 
 promises: setup-test ## try the promises for long (ROW=n: one of them); slow
 	PROMISE_LONG=1 $(TOOLS) pytest -m faults $(if $(ROW),-k "promise_$(ROW)_") $(PYTEST_ARGS)
