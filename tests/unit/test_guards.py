@@ -59,7 +59,7 @@ def test_a_path_of_one_machine_is_found_with_its_line(repository):
 
 
 def test_a_path_below_another_folder_is_no_machine_path(repository):
-    (repository / "notes.md").write_text("see docs" + "/wo" + "rk/notes\n")
+    (repository / "notes.md").write_text("see docs" + "/ro" + "ot/notes\n")
 
     assert guard(repository).stdout == ""
 
