@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import PurePath
 
 from scheduler_modules.errors import SessionGone
-from scheduler_modules.model import CreatedSession, LaunchPlan, PaneRef, Run, TmuxSnapshot
+from scheduler_modules.model import CreatedSession, LaunchPlan, Run, TmuxSnapshot
 from scheduler_modules.ports import QueueStore, RunFiles, Tmux
 from scheduler_modules.run_ledger import RunLedger
 from scheduler_modules.utils import SESSION_PATTERN, safe_stem
@@ -45,14 +45,7 @@ class ExternalLaunch:
             self._tmux.adopt_session(name, run.project_id, run.token)
         except SessionGone:
             return None
-        created = CreatedSession(
-            session_id=panes[0].session_id,
-            server=snapshot.server,
-            panes=tuple(
-                PaneRef(role=pane.window_name, window_id=pane.window_id, pane_id=pane.pane_id)
-                for pane in panes
-            ),
-        )
+        created = CreatedSession.found(snapshot.server, panes)
         return self._ledger.record_takeover(run, name, created)
 
     def _named_by_launcher(self, run: Run, plan: LaunchPlan) -> str | None:

@@ -5,7 +5,7 @@ they are shown to people.
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -350,11 +350,25 @@ class PaneRef(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CreatedSession(msgspec.Struct, frozen=True, kw_only=True):
-    """A session just made."""
+    """A session just made, or one that was found as if it had been."""
 
     session_id: str
     server: ServerIdentity
     panes: tuple[PaneRef, ...]
+    """The main window's first."""
+
+    @classmethod
+    def found(cls, server: ServerIdentity, panes: Iterable[PaneState]) -> "CreatedSession":
+        """Return the session that the first of these panes is in, with all of them."""
+        found = tuple(panes)
+        return cls(
+            session_id=found[0].session_id,
+            server=server,
+            panes=tuple(
+                PaneRef(role=pane.window_name, window_id=pane.window_id, pane_id=pane.pane_id)
+                for pane in found
+            ),
+        )
 
 
 class ProcessIdentity(msgspec.Struct, frozen=True, order=True):

@@ -21,7 +21,6 @@ from scheduler_modules.model import (
     LaunchPlan,
     Outcome,
     PaneCommand,
-    PaneRef,
     PaneState,
     Project,
     Run,
@@ -108,14 +107,8 @@ class ProjectLauncher:
         main = self._main_pane(run, panes)
         if main is None:
             return False
-        created = CreatedSession(
-            session_id=main.session_id,
-            server=snapshot.server,
-            panes=tuple(
-                PaneRef(role=pane.window_name, window_id=pane.window_id, pane_id=pane.pane_id)
-                for pane in (main, *(pane for pane in panes if pane is not main))
-            ),
-        )
+        others = (pane for pane in panes if pane is not main)
+        created = CreatedSession.found(snapshot.server, (main, *others))
         self._ledger.record_session(run, created, adopted=True)
         return True
 
@@ -135,18 +128,16 @@ class ProjectLauncher:
         """End a run that was started and is gone by what its runner recorded."""
         role = plan.windows[0].role
         outcome, exit_code = Outcome.LOST, self._files.exit_code(run.token, role)
+        at = self._files.exited_at(run.token, role)
         reason = "its session went away before it could be recorded"
         if exit_code == 0 and plan.verify is None and not plan.is_external:
-            self._ledger.end_run(
-                run, Outcome.COMPLETED, exit_code=0, at=self._files.exited_at(run.token, role)
-            )
+            self._ledger.end_run(run, Outcome.COMPLETED, exit_code=0, at=at)
             return
         if exit_code:
             outcome = Outcome.FAILED
             reason = describe_end(Ended(exit_code), self._files.last_line(run.token, role))
         elif snapshot.of_run(run.token):
             reason = "its window was closed"
-        at = self._files.exited_at(run.token, role)
         self._ledger.end_run(run, outcome, reason, exit_code=exit_code, retries=plan.retries, at=at)
 
     def _create(self, run: Run, plan: LaunchPlan, session: SessionPlan) -> None:

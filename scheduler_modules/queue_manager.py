@@ -297,6 +297,37 @@ class QueueManager:
                 FactName.PROJECT_REPORTED, project_id, run, outcome=outcome.value, note=note
             )
 
+    # -- what other programs do -------------------------------------------------------------
+
+    def record_move(self, project_id: int, state: ProjectState, reason: str | None) -> None:
+        """Record a legal move that another program made itself, without a run of ours.
+
+        Raises:
+            ProjectNotFound, IllegalTransition
+            NotPossible: a run of ours holds the project.
+        """
+        with self._moves.transaction():
+            before = self._moves.get(project_id)
+            if self._moves.open_run_of(project_id) is not None:
+                raise NotPossible(f"project {project_id} is run by a daemon, which judges it")
+            is_start = state is ProjectState.PROCESSING
+            after = msgspec.structs.replace(
+                before,
+                status=state,
+                started_at=self._clock.now() if is_start else before.started_at,
+                error_message=reason or before.error_message,
+            )
+            self._moves.move(before, after)
+            name = FactName.PROJECT_STARTED if is_start else FactName.PROJECT_CHANGED
+            self._moves.tell(name, project_id, status=state.value, reason=reason)
+
+    def set_session_name(self, project_id: int, name: str) -> None:
+        """Record the session that another program made for a project."""
+        with self._moves.transaction():
+            before = self._moves.get(project_id)
+            self._moves.save(before, msgspec.structs.replace(before, session_name=name))
+            self._moves.tell(FactName.PROJECT_CHANGED, project_id, session=name)
+
     # -- below: each runs inside the caller's transaction -----------------------------------
 
     def _duplicate(self, new: NewProject, *, again: bool) -> Project | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from scheduler_modules import compose
 from scheduler_modules.cli.context import Cli
 from scheduler_modules.cli.output import Terminal
@@ -101,6 +103,11 @@ class FakeParts:
 
     def open_tmux(self, config: Any) -> Any:
         return self._world.tmux
+
+    def open_old_tmux(self, config: Any) -> Any:
+        if config.tmux_socket == "default":
+            return None
+        return self.open_tmux(msgspec.structs.replace(config, tmux_socket="default"))
 
     def open_processes(self, config: Any) -> Any:
         return self._world.processes

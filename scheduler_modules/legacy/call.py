@@ -8,8 +8,6 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from scheduler_modules import compose
 from scheduler_modules.cli.context import Cli
 from scheduler_modules.cli.output import process_terminal
@@ -39,11 +37,9 @@ class OldCli(Cli):
     @cached_property
     def recovery(self) -> "RecoveryManager":
         """The recovery manager, looking at our tmux server and at the user's own."""
-        config = self.config
-        users = msgspec.structs.replace(config, tmux_socket="default")
-        old_tmux = None if config.tmux_socket == "default" else self.parts.open_tmux(users)
+        old_tmux = self.parts.open_old_tmux(self.config)
         return compose.make_recovery(
-            self.queue, self.store, self.tmux, self.clock, config, old_tmux
+            self.queue, self.store, self.tmux, self.clock, self.config, old_tmux
         )
 
     def fresh_config(self) -> SchedulerConfig:

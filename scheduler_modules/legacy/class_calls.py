@@ -4,8 +4,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from scheduler_modules.checkin_manager import CheckinManager
 from scheduler_modules.config import SchedulerConfig
 from scheduler_modules.duty_keeper import DEFAULT_MODE, DUTIES_OF_MODE, QUEUE_MODE
@@ -13,10 +11,9 @@ from scheduler_modules.errors import InvalidInput, NotPossible, ProjectNotFound
 from scheduler_modules.event_dispatcher import EventDispatcher
 from scheduler_modules.legacy.call import working_folder
 from scheduler_modules.legacy.intake import typed_project
-from scheduler_modules.model import FactName, Project, ProjectState, TmuxSnapshot, canonical_status
+from scheduler_modules.model import Project, ProjectState, TmuxSnapshot, canonical_status
 from scheduler_modules.ports import Clock
 from scheduler_modules.queue_manager import QueueManager
-from scheduler_modules.queue_moves import QueueMoves
 from scheduler_modules.recovery_manager import RecoveryManager
 from scheduler_modules.session_monitor import SessionMonitor
 
@@ -37,14 +34,9 @@ class UnknownState(NotPossible, ValueError):
 class QueueCalls:
     """`queue_manager`: every status goes through the state machine, as it always should have."""
 
-    def __init__(
-        self,
-        queue: QueueManager,
-        moves: QueueMoves,
-        dispatcher: EventDispatcher,
-    ) -> None:
+    def __init__(self, queue: QueueManager, clock: Clock, dispatcher: EventDispatcher) -> None:
         self._queue = queue
-        self._moves = moves
+        self._clock = clock
         self._dispatcher = dispatcher
 
     def setup_database(self) -> None:
@@ -61,7 +53,7 @@ class QueueCalls:
             str(spec_path),
             None if project_path is None else str(project_path),
             base_dir=working_folder(),
-            now=self._moves.clock.now(),
+            now=self._clock.now(),
             batch_id=batch_id,
             retry_count=retry_count,
         )
@@ -104,7 +96,7 @@ class QueueCalls:
         elif state is ProjectState.RECOVERED:
             self._queue.mark_recovered(project_id)
         else:
-            self._record_move(project_id, state, error_message)
+            self._queue.record_move(project_id, state, error_message)
 
     def update_project_status_with_state(
         self, project_id: int, new_state: ProjectState, reason: str | None = None
@@ -140,10 +132,8 @@ class QueueCalls:
         """
         if not name or not name.isprintable():
             raise InvalidInput(f"session name {name!a} is empty or not printable")
-        with self._moves.transaction():
-            before = self._get(project_id)
-            self._moves.save(before, msgspec.structs.replace(before, session_name=name))
-            self._moves.tell(FactName.PROJECT_CHANGED, project_id, session=name)
+        self._get(project_id)
+        self._queue.set_session_name(project_id, name)
 
     def has_active_orchestrations(self) -> bool:
         return bool(self._queue.store.projects([ProjectState.PROCESSING], limit=1))
@@ -153,23 +143,6 @@ class QueueCalls:
             return self._queue.get(project_id)
         except ProjectNotFound as error:
             raise UnknownProject(project_id) from error
-
-    def _record_move(self, project_id: int, state: ProjectState, reason: str | None) -> None:
-        """Record a legal move that another program made itself, without a run of ours."""
-        with self._moves.transaction():
-            before = self._get(project_id)
-            if self._moves.open_run_of(project_id) is not None:
-                raise NotPossible(f"project {project_id} is run by a daemon, which judges it")
-            is_start = state is ProjectState.PROCESSING
-            after = msgspec.structs.replace(
-                before,
-                status=state,
-                started_at=self._moves.clock.now() if is_start else before.started_at,
-                error_message=reason or before.error_message,
-            )
-            self._moves.move(before, after)
-            name = FactName.PROJECT_STARTED if is_start else FactName.PROJECT_CHANGED
-            self._moves.tell(name, project_id, status=state.value, reason=reason)
 
 
 class CheckinCalls:

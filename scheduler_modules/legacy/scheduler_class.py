@@ -84,8 +84,8 @@ class LegacyScheduler:
         self.service_mode = service_mode
         self.clock = compose.open_clock()
         self.store = compose.open_store(config)
-        self._moves = compose.make_moves(self.store, self.clock)
-        self._queue = compose.make_queue(self._moves, config)
+        moves = compose.make_moves(self.store, self.clock)
+        self._queue = compose.make_queue(moves, config)
 
     if TYPE_CHECKING:
 
@@ -118,7 +118,7 @@ class LegacyScheduler:
     def queue_manager(self) -> "QueueCalls":
         from scheduler_modules.legacy.class_calls import QueueCalls
 
-        return QueueCalls(self._queue, self._moves, self.event_dispatcher)
+        return QueueCalls(self._queue, self.clock, self.event_dispatcher)
 
     @property
     def process_manager_wrapper(self) -> "QueueCalls":
