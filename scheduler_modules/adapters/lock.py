@@ -18,7 +18,8 @@ from scheduler_modules.ports import Clock
 logger = logging.getLogger(__name__)
 
 _TRIES = 100
-_PROBE_TRIES = 1000
+# A prober may be put to sleep by the system while it probes, for some milliseconds.
+_PROBE_TRIES = 20_000
 _KERNEL_LOCKS = Path("/proc/locks")
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK
 _PROBLEMS = {
