@@ -5,6 +5,7 @@ TOOLS = $(PYTHON_IN_VENV) -m
 BUILD = build
 MIN_COVERAGE = 90
 ROW ?=
+ONLY ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL = help
@@ -48,9 +49,9 @@ format: setup-test ## let ruff put imports and lines in order
 	$(TOOLS) ruff check --fix
 	$(TOOLS) ruff format
 
-bench: setup-test ## what the everyday verbs cost, beside a reference; figures in build/bench.json
+bench: setup-test ## measure everything beside reference loops and peers (ONLY=name); build/bench.json
 	@mkdir -p $(BUILD)
-	$(PYTHON_IN_VENV) bench/verbs.py --out $(BUILD)/bench.json
+	$(PYTHON_IN_VENV) bench/run.py $(addprefix --only ,$(ONLY)) --out $(BUILD)/bench.json
 
 promises: setup-test ## try the promises for long (ROW=n: one of them); slow
 	PROMISE_LONG=1 $(TOOLS) pytest -m faults $(if $(ROW),-k "promise_$(ROW)_") $(PYTEST_ARGS)

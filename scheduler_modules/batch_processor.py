@@ -3,7 +3,7 @@
 import msgspec
 
 from scheduler_modules.model import Project, ProjectState
-from scheduler_modules.ports import QueueStore
+from scheduler_modules.store_port import QueueStore
 
 _SUCCEEDED = frozenset({ProjectState.COMPLETED, ProjectState.RECOVERED})
 _FAILED = frozenset({ProjectState.FAILED.value, "permanently_failed"})

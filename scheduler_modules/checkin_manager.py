@@ -7,7 +7,10 @@ import msgspec
 
 from scheduler_modules.errors import InvalidInput
 from scheduler_modules.model import FactName, Task
-from scheduler_modules.ports import Clock, QueueStore
+from scheduler_modules.ports import (
+    Clock,
+)
+from scheduler_modules.store_port import QueueStore
 
 logger = logging.getLogger(__name__)
 

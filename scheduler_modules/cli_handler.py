@@ -28,24 +28,35 @@ class VerbEntry(msgspec.Struct, frozen=True):
 
 
 VERBS = (
-    VerbEntry("queue", "add", "add", "queue specs; each runs in a tmux session of its own"),
-    VerbEntry("", "retry", "change", "queue ended projects again"),
-    VerbEntry("", "reset", "change", "queue again what runs or has failed, ending a run first"),
-    VerbEntry("", "remove", "change", "forget projects that are not running"),
-    VerbEntry("", "priority", "change", "let queued projects run sooner or later"),
-    VerbEntry("look", "list", "listing", "what needs you, runs, waits and has ended"),
-    VerbEntry("", "show", "show", "everything about one project"),
+    VerbEntry("queue", "add", "add", "queue specs"),
+    VerbEntry("", "edit", "edit", "change what is queued"),
+    VerbEntry("", "priority", "change", "run sooner or later"),
+    VerbEntry("", "group", "group", "limits for parts of it"),
+    VerbEntry("", "pause", "pause", "let things stand still"),
+    VerbEntry("", "resume", "pause", "let them go on"),
+    VerbEntry("", "stash", "pause", "set queued ones aside"),
+    VerbEntry("", "retry", "change", "queue ended ones again"),
+    VerbEntry("", "reset", "change", "end a run, begin anew"),
+    VerbEntry("", "remove", "change", "forget single projects"),
+    VerbEntry("", "clean", "clean", "forget ended ones"),
+    VerbEntry("look", "list", "listing", "projects and states"),
+    VerbEntry("", "show", "show", "all about one project"),
     VerbEntry("", "logs", "logs", "what a project printed; -f goes on reading"),
-    VerbEntry("", "wait", "wait", "wait until projects have ended"),
-    VerbEntry("", "status", "status", "is all fine, what needs me, what is next"),
-    VerbEntry("talk", "attach", "attach", "enter a project's session"),
-    VerbEntry("", "done", "report", "say that a running project is done"),
-    VerbEntry("", "fail", "report", "say that a running project has failed, and why"),
+    VerbEntry("", "follow", "follow", "what all windows of projects print, until they have ended"),
+    VerbEntry("", "top", "top", "queue, windows and logs on one live screen, with keys"),
+    VerbEntry("", "wait", "wait", "until projects have ended"),
+    VerbEntry("", "status", "status", "is all fine, what is next"),
+    VerbEntry("talk", "attach", "attach", "enter a session"),
+    VerbEntry("", "done", "report", "say that work is done"),
+    VerbEntry("", "fail", "report", "say that it failed, and why"),
     VerbEntry("run", "daemon", "daemon", "start, stop, status or run what runs the queue"),
-    VerbEntry("care", "config", "config", "effective settings and where each came from"),
+    VerbEntry("care", "config", "config", "settings and origins"),
     VerbEntry("", "completion", "completion", "script for tab completion in bash, zsh or fish"),
 )
 _BY_NAME = {entry.name: entry for entry in VERBS}
+_ALIASES = {"groups": VerbEntry("queue", "groups", "group", "the same as group list")}
+"""Not in the help: for those who type them all the same."""
+_HALF_LINE = 36
 
 
 class Root(click.Group):
@@ -59,7 +70,7 @@ class Root(click.Group):
         ctx: click.Context,  # noqa: ARG002 - click calls it so
         cmd_name: str,
     ) -> click.Command | None:
-        entry = _BY_NAME.get(cmd_name)
+        entry = _BY_NAME.get(cmd_name) or _ALIASES.get(cmd_name)
         if entry is None:
             return None
         module = importlib.import_module(f"scheduler_modules.commands.{entry.module}")
@@ -81,7 +92,7 @@ class Root(click.Group):
         return help_option()
 
     def get_help(self, ctx: click.Context) -> str:  # noqa: ARG002 - click calls it so
-        rows = (f"{entry.group:6} {entry.name:11} {entry.does}" for entry in VERBS)
+        rows = _rows(VERBS)
         return "\n".join(
             (
                 f"$ {PROGRAM} add specs/parser.md --priority 5",
@@ -93,6 +104,21 @@ class Root(click.Group):
                 "-q/--quiet, --home DIR. Besides: -h/--help, --version.",
             )
         )
+
+
+def _rows(entries: Sequence[VerbEntry]) -> list[str]:
+    """Return the lines of the help: two verbs on each where both fit."""
+    lines: list[str] = []
+    is_half = False
+    for entry in entries:
+        cell = f"{entry.name:8} {entry.does}"
+        if is_half and not entry.group and len(cell) <= _HALF_LINE:
+            lines[-1] = f"{lines[-1]:{7 + _HALF_LINE}} {cell}"
+            is_half = False
+        else:
+            lines.append(f"{entry.group:6} {cell}")
+            is_half = len(cell) < _HALF_LINE
+    return lines
 
 
 def _show_version(ctx: click.Context, _param: click.Parameter, is_asked: bool) -> None:

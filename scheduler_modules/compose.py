@@ -4,6 +4,7 @@ Everyday verbs use `open_queue` directly; the daemon's container is built from t
 """
 
 import contextlib
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,23 +12,28 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from scheduler_modules.config import SchedulerConfig
-from scheduler_modules.errors import ConfigError
+from scheduler_modules.errors import ConfigError, SchedulerError
 
 if TYPE_CHECKING:
+    from scheduler_modules.adapters.doorbell import Bells
     from scheduler_modules.adapters.run_log import RunLog
-    from scheduler_modules.adapters.wakeup import SignalWakeup
+    from scheduler_modules.adapters.wakeup import SelectorWakeup
     from scheduler_modules.ports import (
         Clock,
         Locks,
         Processes,
-        QueueStore,
         RunFiles,
         Tmux,
+        WakeupSource,
     )
+    from scheduler_modules.queue_control import QueueControl
     from scheduler_modules.queue_manager import QueueManager
     from scheduler_modules.queue_moves import QueueMoves
     from scheduler_modules.recovery_manager import RecoveryManager
     from scheduler_modules.run_ledger import RunLedger
+    from scheduler_modules.store_port import QueueStore
+
+logger = logging.getLogger(__name__)
 
 _SQLITE = "sqlite:///"
 
@@ -39,23 +45,90 @@ def open_clock() -> "Clock":
     return SystemClock()
 
 
-def open_store(config: SchedulerConfig) -> "QueueStore":
+def open_store(config: SchedulerConfig, bells: "Bells | None" = None) -> "QueueStore":
     """Open the queue's database, making or migrating it first where needed.
+
+    `bells`: those of a daemon, which does not wake itself; None: everybody's.
 
     Raises:
         DatabaseUnavailable: it cannot be opened or is not ours; it was left as it is.
     """
+    if is_postgres(config):
+        from scheduler_modules.adapters.store_postgres import open_postgres_store
+
+        return open_postgres_store(config.scheduler_db_url)
+    from scheduler_modules.adapters.doorbell import Bells, bells_folder
     from scheduler_modules.adapters.store_sqlite import open_sqlite_store
 
-    return open_sqlite_store(database_path(config))
+    path = database_path(config)
+    return open_sqlite_store(path, ring=(bells or Bells(bells_folder(path))).ring)
+
+
+def is_postgres(config: SchedulerConfig) -> bool:
+    """Return whether the queue is kept by a PostgreSQL server."""
+    return not config.scheduler_db_url.startswith(_SQLITE)
 
 
 def database_path(config: SchedulerConfig) -> Path:
     """Return the SQLite file that `scheduler_db_url` names."""
     url = config.scheduler_db_url
-    if not url.startswith(_SQLITE):
+    if is_postgres(config):
         raise ConfigError("SCHEDULER_DB_URL", url.split(":", 1)[0] + ":...", "sqlite:///PATH")
     return Path(url.removeprefix(_SQLITE))
+
+
+def open_bells(config: SchedulerConfig) -> "Bells | None":
+    """Return the bells of everybody who waits on the database; None: PostgreSQL tells them."""
+    from scheduler_modules.adapters.doorbell import Bells, bells_folder
+
+    return None if is_postgres(config) else Bells(bells_folder(database_path(config)))
+
+
+def open_sources(
+    config: SchedulerConfig, bells: "Bells | None", tmux: "Tmux"
+) -> "list[WakeupSource]":
+    """Open everything that wakes a daemon; close each at the end."""
+    from scheduler_modules.adapters.folder_watch import FolderWatch
+    from scheduler_modules.adapters.tmux_control import ControlTmux
+
+    sources: list[WakeupSource] = [FolderWatch((config.runs_dir, config.signals_dir))]
+    if isinstance(tmux, ControlTmux):
+        sources.append(tmux)
+    if bells is None:
+        from scheduler_modules.adapters.postgres_bell import PostgresBell
+
+        return [*sources, PostgresBell(config.scheduler_db_url)]
+    from scheduler_modules.adapters.database_watch import DataVersionWatch
+
+    try:
+        sources.append(bells.listen())
+    except SchedulerError as error:
+        # Some file systems know no named pipes: then a change is seen within a second.
+        logger.warning("doorbell_unavailable", extra={"error": str(error)})
+    return [*sources, DataVersionWatch(database_path(config), open_clock())]
+
+
+def open_change_sources(config: SchedulerConfig, clock: "Clock") -> "list[WakeupSource]":
+    """Open what tells that the database has changed; close each at the end.
+
+    Raises:
+        SchedulerError: the folder of bells cannot be had.
+    """
+    bells = open_bells(config)
+    if bells is None:
+        from scheduler_modules.adapters.postgres_bell import PostgresBell
+
+        return [PostgresBell(config.scheduler_db_url)]
+    from scheduler_modules.adapters.database_watch import DataVersionWatch
+
+    return [bells.listen(), DataVersionWatch(database_path(config), clock)]
+
+
+def open_daemon_tmux(config: SchedulerConfig) -> "Tmux":
+    """Return the same server, asked over one connection that also tells what happens on it."""
+    from scheduler_modules.adapters.tmux_control import open_control_tmux
+
+    return open_control_tmux(config)
 
 
 def open_tmux(config: SchedulerConfig) -> "Tmux":
@@ -139,6 +212,13 @@ def make_queue(moves: "QueueMoves", config: SchedulerConfig) -> "QueueManager":
     )
 
 
+def make_control(queue: "QueueManager") -> "QueueControl":
+    """Return what decides when things may start, over the store of a queue."""
+    from scheduler_modules.queue_control import QueueControl
+
+    return QueueControl(queue.moves)
+
+
 def make_ledger(moves: "QueueMoves", config: SchedulerConfig) -> "RunLedger":
     """Return the ledger of runs over an opened store."""
     from scheduler_modules.run_ledger import RunLedger
@@ -168,11 +248,11 @@ def open_queue(config: SchedulerConfig) -> "QueueManager":
     return make_queue(make_moves(open_store(config), open_clock()), config)
 
 
-def open_wakeup(clock: "Clock") -> "SignalWakeup":
+def open_wakeup(clock: "Clock") -> "SelectorWakeup":
     """Return what the daemon waits on; `install` it in the main thread, `close` it at the end."""
-    from scheduler_modules.adapters.wakeup import SignalWakeup
+    from scheduler_modules.adapters.wakeup import SelectorWakeup
 
-    return SignalWakeup(clock)
+    return SelectorWakeup(clock)
 
 
 def run_log_path(config: SchedulerConfig, token: str, role: str) -> Path:

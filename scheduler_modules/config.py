@@ -55,6 +55,9 @@ class SchedulerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Per window: this much of the beginning and twice this much of the end are kept."""
     tmux_timeout_sec: float = 5
     tick_sec: float = 0.5
+    """How often the daemon looks again while something is under way that nobody tells of."""
+    look_sec: float = 5
+    """How often it looks while nothing is: what no event tells of is found by this."""
     host_name: str = ""
     """Empty: the machine's own."""
     # -- names the old program knew ---------------------------------------------------------

@@ -218,6 +218,7 @@ RULES: dict[str, Rule] = {
     "log_cap_bytes": _whole(1024, 1 << 40),
     "tmux_timeout_sec": _number(0.1, 3600),
     "tick_sec": _number(0.01, 3600),
+    "look_sec": _number(0.01, 3600),
     "host_name": _matching(
         _HOST, "nothing, or a host name (letters, digits, _.-)", takes_empty=True
     ),

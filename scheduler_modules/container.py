@@ -24,6 +24,7 @@ from scheduler_modules.ports import Locks, Wakeup
 from scheduler_modules.process_manager_wrapper import ProcessManager
 from scheduler_modules.project_launcher import ProjectLauncher
 from scheduler_modules.run_cleaner import RunCleaner
+from scheduler_modules.run_pauser import RunPauser
 from scheduler_modules.run_settler import RunSettler
 from scheduler_modules.session_monitor import SessionMonitor
 from scheduler_modules.spec import project_name
@@ -68,8 +69,9 @@ class Container(containers.DeclarativeContainer):
     base_env = providers.Callable(base_environment, os.environ)
 
     clock = providers.ThreadSafeSingleton(compose.open_clock)
-    store = providers.ThreadSafeSingleton(compose.open_store, config)
-    tmux = providers.ThreadSafeSingleton(compose.open_tmux, config)
+    bells = providers.ThreadSafeSingleton(compose.open_bells, config)
+    store = providers.ThreadSafeSingleton(compose.open_store, config, bells)
+    tmux = providers.ThreadSafeSingleton(compose.open_daemon_tmux, config)
     old_tmux = providers.ThreadSafeSingleton(compose.open_old_tmux, config)
     processes = providers.ThreadSafeSingleton(compose.open_processes, config)
     run_files = providers.ThreadSafeSingleton(compose.open_run_files, config)
@@ -77,6 +79,7 @@ class Container(containers.DeclarativeContainer):
     event_dispatcher = providers.ThreadSafeSingleton(EventDispatcher, store)
     moves = providers.ThreadSafeSingleton(compose.make_moves, store, clock)
     queue_manager = providers.ThreadSafeSingleton(compose.make_queue, moves, config)
+    queue_control = providers.ThreadSafeSingleton(compose.make_control, queue_manager)
     run_ledger = providers.ThreadSafeSingleton(compose.make_ledger, moves, config)
 
     checkin_manager = providers.ThreadSafeSingleton(CheckinManager, store, clock)
@@ -141,6 +144,12 @@ class Container(containers.DeclarativeContainer):
         keep_hours=config.provided.keep_sessions_hours,
         is_own_server=providers.Callable(_has_own_server, config),
     )
+    run_pauser = providers.ThreadSafeSingleton(
+        RunPauser,
+        run_ledger,
+        stop=process_manager.provided.stop,
+        go_on=process_manager.provided.go_on,
+    )
     duty_keeper = providers.ThreadSafeSingleton(DutyKeeper, locks, mode, wanted_duties)
     core_scheduler = providers.ThreadSafeSingleton(
         CoreScheduler,
@@ -149,6 +158,7 @@ class Container(containers.DeclarativeContainer):
         project_launcher,
         run_settler,
         run_cleaner,
+        run_pauser,
         session_monitor,
         notification_manager,
         tmux,
@@ -158,5 +168,6 @@ class Container(containers.DeclarativeContainer):
         host=host,
         daemon_id=daemon_id,
         tick_sec=config.provided.tick_sec,
+        look_sec=config.provided.look_sec,
         monitor_sec=config.provided.process_monitor_interval_sec,
     )

@@ -115,9 +115,15 @@ def _run_once(
             extra={"reason": "this version keeps check-ins but does not type them yet"},
         )
     scheduler: CoreScheduler = container.core_scheduler()
+    sources = compose.open_sources(config, container.bells(), container.tmux())
+    for source in sources:
+        wakeup.add(source)
     try:
         return scheduler.run()
     finally:
+        for source in sources:
+            wakeup.remove(source)
+            source.close()
         keeper.release()
         container.store().close()
 

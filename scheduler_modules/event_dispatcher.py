@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from scheduler_modules.model import Fact
-from scheduler_modules.ports import QueueStore
+from scheduler_modules.store_port import QueueStore
 
 logger = logging.getLogger(__name__)
 

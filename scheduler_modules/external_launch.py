@@ -5,9 +5,20 @@ from collections.abc import Callable
 from pathlib import PurePath
 
 from scheduler_modules.errors import SessionGone
-from scheduler_modules.model import CreatedSession, LaunchPlan, Run, TmuxSnapshot
-from scheduler_modules.ports import QueueStore, RunFiles, Tmux
+from scheduler_modules.model import (
+    LaunchPlan,
+    Run,
+)
+from scheduler_modules.ports import (
+    RunFiles,
+    Tmux,
+)
 from scheduler_modules.run_ledger import RunLedger
+from scheduler_modules.store_port import QueueStore
+from scheduler_modules.tmux_values import (
+    CreatedSession,
+    TmuxSnapshot,
+)
 from scheduler_modules.utils import SESSION_PATTERN, safe_stem
 
 CLOCK_SLACK_SEC = 2

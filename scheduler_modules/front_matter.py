@@ -1,7 +1,9 @@
 """Finds a spec's front matter and reads it into nodes that know their lines. Pure.
 
 YAML is read as events: every scalar stays the text it is (`1:30` is no number), nothing is
-built that an alias or a tag could blow up, and every node knows where it stands.
+built that an alias or a tag could blow up, and every node knows where it stands. Most front matter
+is plainer than YAML can be: that is read without the YAML reader, whose import costs more than all
+else that `add` does.
 """
 
 import re
@@ -26,6 +28,10 @@ _UNREADABLE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]"
 )
 _BROKEN = re.compile(r"[\x00\ud800-\udfff]")
+# Where `key: value` means in YAML what it looks like: no quotes, brackets, colons or comments that
+# could make it more, on a line of its own.
+_PLAIN_LINE = re.compile(r"([a-z_]+):(?: +(?:(-?[A-Za-z0-9_./][ -\"$-9;-~]*?)|\[([^\[\]]*)\]))? *")
+_PLAIN_ITEM = re.compile(r" *([A-Za-z0-9_./][A-Za-z0-9_./-]*) *")
 _FIRST_LINE = 2
 """Line of the file on which the text between the fences begins."""
 _HINTS = (
@@ -87,7 +93,7 @@ def read_front_matter(text: str, path: str) -> Section | None:
     block = _block(text, path)
     if block is None:
         return None
-    root = _build(block, path)
+    root = _read_plain(block) or _build(block, path)
     if root is None or (isinstance(root, Text) and root.is_null):
         return Section(_FIRST_LINE, {})
     if not isinstance(root, Section):
@@ -116,6 +122,35 @@ def _block(text: str, path: str) -> str | None:
         line = block.count("\n", 0, unreadable.start()) + _FIRST_LINE
         raise SpecError(path, f"invisible character {unreadable.group()!a}: remove it", line)
     return block
+
+
+def _read_plain(block: str) -> Section | None:
+    """Return front matter of which every line is a key and plain words, or a list of such.
+
+    None: it is something else, and YAML's business.
+    """
+    entries: dict[str, Entry] = {}
+    for line, content in enumerate(block.split("\n"), _FIRST_LINE):
+        if not content:
+            continue
+        match = _PLAIN_LINE.fullmatch(content)
+        if match is None or match[1] in entries:
+            return None
+        node = _plain_node(line, match[2], match[3])
+        if node is None:
+            return None
+        entries[match[1]] = Entry(line, node)
+    first = next(iter(entries.values()), None)
+    return None if first is None else Section(first.key_line, entries)
+
+
+def _plain_node(line: int, words: str | None, items: str | None) -> Node | None:
+    if words is not None:
+        return Text(line, words)
+    if items is None:
+        return None
+    found = [_PLAIN_ITEM.fullmatch(item) for item in items.split(",")]
+    return Items(line, tuple(Text(line, item[1]) for item in found if item)) if all(found) else None
 
 
 def _events(block: str, path: str) -> Iterator["yaml.Event"]:

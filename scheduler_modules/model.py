@@ -5,7 +5,7 @@ they are shown to people.
 """
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -106,6 +106,12 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     not_before: float | None = None
     retries_used: int = 0
     """Automatic retries spent since it was queued or last reset by a person."""
+    group: str = ""
+    """Name of its group; empty is the default one."""
+    host: str | None = None
+    """The only host that may run it; None: any."""
+    held_at: float | None = None
+    """Since when it is set aside (stashed, paused while it waited); None: it is not."""
 
     @property
     def state(self) -> ProjectState | None:
@@ -132,6 +138,11 @@ class NewProject(msgspec.Struct, frozen=True, kw_only=True):
     project_key: str | None = None
     """The same for the project folder; None where it is to be detected."""
     after_keys: tuple[str, ...] = ()
+    group: str = ""
+    """A group nobody made yet is made, without limits."""
+    host: str | None = None
+    held_at: float | None = None
+    not_before: float | None = None
 
 
 class RunPhase(enum.StrEnum):
@@ -192,6 +203,45 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: float | None = None
     cleaned_at: float | None = None
     """When the last process of the run was seen gone; until then the project is not run again."""
+    is_pause_wanted: bool = False
+    """A person wants its processes stopped; the daemon of its host sees to it."""
+    paused_boot_sec: float | None = None
+    """Seconds since boot when its processes were stopped; None: they run."""
+    paused_sec: float = 0
+    """How long it has stood still in all before that: no time-out counts it."""
+
+    def stood_still_sec(self, since_boot_sec: float) -> float:
+        """Return how long its processes have been stopped in all, up to that reading."""
+        if self.paused_boot_sec is None:
+            return self.paused_sec
+        return self.paused_sec + max(0.0, since_boot_sec - self.paused_boot_sec)
+
+    def ran_sec(self, since_boot_sec: float) -> float:
+        """Return how long it has run up to that reading; 0 before its session was up."""
+        if self.started_boot_sec is None:
+            return 0.0
+        return since_boot_sec - self.started_boot_sec - self.stood_still_sec(since_boot_sec)
+
+
+class Claimable(msgspec.Struct, frozen=True):
+    """A queued project that may start now, and how often it was started before."""
+
+    project: Project
+    attempts: int
+    """Runs of it that came as far as a session being asked for."""
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """A named part of the queue with a limit of its own."""
+
+    name: str
+    """Empty is the default group, which is always there."""
+    max_running: int | None = None
+    """None: only the limit over the whole queue counts."""
+    paused_at: float | None = None
+    queued: int = 0
+    running: int = 0
+    """How many of its projects are processing, on all hosts together."""
 
 
 class FactName(enum.StrEnum):
@@ -210,6 +260,16 @@ class FactName(enum.StrEnum):
     PROJECT_RECOVERED = "project_recovered"
     PROJECT_REMOVED = "project_removed"
     PROJECT_CHANGED = "project_changed"
+    PROJECT_HELD = "project_held"
+    PROJECT_RELEASED = "project_released"
+    RUN_PAUSED = "run_paused"
+    RUN_RESUMED = "run_resumed"
+    QUEUE_PAUSED = "queue_paused"
+    QUEUE_RESUMED = "queue_resumed"
+    GROUP_PAUSED = "group_paused"
+    GROUP_RESUMED = "group_resumed"
+    GROUP_CHANGED = "group_changed"
+    GROUP_REMOVED = "group_removed"
     RUN_RELAUNCHED = "run_relaunched"
     RUN_ADOPTED = "run_adopted"
     RUN_CLEANED = "run_cleaned"
@@ -277,98 +337,6 @@ class LaunchPlan(msgspec.Struct, frozen=True, kw_only=True):
     agent: str | None = None
     is_external: bool = False
     """The main window is a launcher that makes the project's session itself."""
-
-
-class ServerIdentity(msgspec.Struct, frozen=True):
-    """Which tmux server was asked. Ids of sessions and panes are worth nothing on another."""
-
-    pid: int
-    started_at: int
-
-
-class PaneState(msgspec.Struct, frozen=True, kw_only=True):
-    """One pane as tmux tells it."""
-
-    session_id: str
-    session_name: str
-    session_created_at: int
-    window_id: str
-    window_index: int
-    window_name: str
-    pane_id: str
-    pid: int
-    activity_at: int
-    is_dead: bool = False
-    dead_status: int | None = None
-    dead_signal: int | None = None
-    run_token: str | None = None
-    """Our user option on the session; None on sessions that are not ours."""
-    project_id: int | None = None
-
-
-class TmuxSnapshot(msgspec.Struct, frozen=True):
-    """All panes of the server in one look. `server` None: no server runs, hence no sessions."""
-
-    server: ServerIdentity | None
-    panes: tuple[PaneState, ...] = ()
-
-    def of_session(self, session_name: str) -> tuple[PaneState, ...]:
-        return tuple(pane for pane in self.panes if pane.session_name == session_name)
-
-    def of_run(self, token: str) -> tuple[PaneState, ...]:
-        return tuple(pane for pane in self.panes if pane.run_token == token)
-
-    def session_names(self) -> frozenset[str]:
-        return frozenset(pane.session_name for pane in self.panes)
-
-
-class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A session to be made: everything the adapter must set in one go."""
-
-    name: str
-    cwd: str
-    env: Mapping[str, str]
-    windows: tuple["PaneCommand", ...]
-    project_id: int
-    run_token: str
-
-
-class PaneCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """A window with its full argv (runner included) and the file its output is kept in."""
-
-    role: str
-    argv: tuple[str, ...]
-    log_path: str
-
-
-class PaneRef(msgspec.Struct, frozen=True, kw_only=True):
-    """tmux's own ids of a new window."""
-
-    role: str
-    window_id: str
-    pane_id: str
-
-
-class CreatedSession(msgspec.Struct, frozen=True, kw_only=True):
-    """A session just made, or one that was found as if it had been."""
-
-    session_id: str
-    server: ServerIdentity
-    panes: tuple[PaneRef, ...]
-    """The main window's first."""
-
-    @classmethod
-    def found(cls, server: ServerIdentity, panes: Iterable[PaneState]) -> "CreatedSession":
-        """Return the session that the first of these panes is in, with all of them."""
-        found = tuple(panes)
-        return cls(
-            session_id=found[0].session_id,
-            server=server,
-            panes=tuple(
-                PaneRef(role=pane.window_name, window_id=pane.window_id, pane_id=pane.pane_id)
-                for pane in found
-            ),
-        )
 
 
 class ProcessIdentity(msgspec.Struct, frozen=True, order=True):

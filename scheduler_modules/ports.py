@@ -4,24 +4,19 @@ Each port has one contract suite in `tests/contract`, run on its fake and on the
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from scheduler_modules.model import (
+    ProcessIdentity,
+    RunStart,
+)
+from scheduler_modules.tmux_values import (
     CreatedSession,
-    Dependency,
-    Fact,
-    NewProject,
     PaneCommand,
     PaneRef,
-    ProcessIdentity,
-    Project,
-    Run,
-    RunStart,
     ServerIdentity,
     SessionPlan,
-    Task,
     TmuxSnapshot,
 )
 
@@ -40,186 +35,6 @@ class Clock(Protocol):
     def boot_id(self) -> str:
         """An id that changes with every boot of the machine."""
         ...
-
-
-class QueueStore(Protocol):
-    """The tables of the queue. Values in, values out; legality is `queue_manager`'s business.
-
-    Every call outside `transaction()` is a transaction of its own. One object may be used by
-    several threads.
-
-    Raises (any method):
-        DatabaseUnavailable: the database went away or stayed locked for 30 s.
-        DiskFull: no space left; the transaction was rolled back.
-    """
-
-    def transaction(self) -> AbstractContextManager[None]:
-        """Reserve the right to write at once; commit at the end, roll back on an exception.
-
-        Calls inside belong to it; a nested `transaction()` joins the outer one. A commit is
-        durable when this returns.
-        """
-        ...
-
-    def close(self) -> None:
-        """Close the connections of every thread that has ended, and the caller's own."""
-        ...
-
-    # -- projects ---------------------------------------------------------------------------
-
-    def add_project(self, new: NewProject) -> int:
-        """Insert a queued row with its plan and dependencies; return the id."""
-        ...
-
-    def project(self, project_id: int) -> Project | None: ...
-
-    def projects(
-        self,
-        statuses: Collection[str] | None = None,
-        *,
-        batch_id: str | None = None,
-        limit: int | None = None,
-        newest_first: bool = False,
-    ) -> list[Project]:
-        """Return projects by canonical status (None: all): priority descending, then age, then id.
-
-        `newest_first`: id descending instead.
-        """
-        ...
-
-    def same_spec(
-        self,
-        *,
-        spec_path: str,
-        spec_key: str,
-        project_path: str | None,
-        project_key: str | None,
-        statuses: Collection[str],
-        limit: int = 20,
-    ) -> list[Project]:
-        """Return projects of the same spec and the same folder, newest first.
-
-        Same spec: the row's `spec_path` is `spec_path`, or its plan's key is `spec_key`. Folder
-        likewise; None equals None.
-        """
-        ...
-
-    def save_project(self, before: Project, after: Project) -> bool:
-        """Write `after` if the row still holds `before.stored_status`. False: somebody was first.
-
-        Writes status, times, error_message, retry_count, batch_id, priority, fresh_start, the
-        session's name (all its columns alike), not_before and retries_used; nothing else.
-        """
-        ...
-
-    def remove_project(self, project: Project) -> bool:
-        """Delete the row, its plan and runs, if it still holds `project.stored_status`.
-
-        Facts stay: they are history.
-        """
-        ...
-
-    def counts(self) -> dict[str, int]:
-        """Return the number of projects by canonical status."""
-        ...
-
-    def next_claimable(self, now: float) -> int | None:
-        """Return the id of the queued project to run next.
-
-        Claimable: its not-before time has come, every dependency is met, and no earlier run of
-        it still has processes (`cleaned_at`). Priority descending, then age, then id; rows in an
-        old spelling of "queued" after all others.
-        """
-        ...
-
-    def set_dependencies(self, project_id: int, spec_keys: Sequence[str]) -> None:
-        """Replace what the project waits for."""
-        ...
-
-    def dependencies(self, project_id: int) -> list[Dependency]:
-        """Return what the project waits for, as it stands now."""
-        ...
-
-    def dependents(self, spec_key: str) -> list[str]:
-        """Return the spec keys of queued projects that wait for this spec."""
-        ...
-
-    def spec_key_of(self, project_id: int) -> str | None:
-        """Return the key of the project's spec; None for rows of old programs."""
-        ...
-
-    def raw_projects(self) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """Return every physical column of `project_queue`: names, and rows in listing order."""
-        ...
-
-    # -- runs -------------------------------------------------------------------------------
-
-    def add_run(self, run: Run) -> Run:
-        """Insert it (its `id` is ignored); return it with the id it got."""
-        ...
-
-    def run(self, token: str) -> Run | None: ...
-
-    def runs_of(self, project_id: int) -> list[Run]:
-        """Return the project's runs, oldest first."""
-        ...
-
-    def open_runs(self, host: str | None = None) -> list[Run]:
-        """Return runs that have not ended, oldest first; of one host, or of all."""
-        ...
-
-    def uncleaned_runs(self, host: str) -> list[Run]:
-        """Return ended runs of the host whose processes have not been seen gone, oldest first."""
-        ...
-
-    def save_run(self, run: Run) -> bool:
-        """Write the run by its token. False: it has ended already, nothing was written."""
-        ...
-
-    def mark_cleaned(self, token: str, at: float) -> bool:
-        """Record that an ended run has no processes left."""
-        ...
-
-    # -- facts ------------------------------------------------------------------------------
-
-    def add_fact(
-        self,
-        name: str,
-        at: float,
-        project_id: int | None = None,
-        run_id: int | None = None,
-        detail: Mapping[str, Any] | None = None,
-    ) -> int: ...
-
-    def facts(
-        self, after_id: int = 0, *, project_id: int | None = None, limit: int = 1000
-    ) -> list[Fact]:
-        """Return facts with a greater id, oldest first."""
-        ...
-
-    def cursor(self, listener: str) -> int:
-        """Return the id of the last fact the listener has dealt with; 0 at first."""
-        ...
-
-    def set_cursor(self, listener: str, fact_id: int) -> None: ...
-
-    # -- check-ins and odds -----------------------------------------------------------------
-
-    def add_task(self, task: Task) -> int:
-        """Insert it (its `id` is ignored); return the id."""
-        ...
-
-    def tasks(self) -> list[Task]:
-        """Return all check-ins by due time, then id."""
-        ...
-
-    def remove_task(self, task_id: int) -> bool: ...
-
-    def get_state(self, key: str) -> str | None:
-        """Return a value of `scheduler_state`."""
-        ...
-
-    def set_state(self, key: str, value: str) -> None: ...
 
 
 class Tmux(Protocol):
@@ -289,6 +104,10 @@ class Processes(Protocol):
         """
         ...
 
+    def of_runs(self, pane_pids: Mapping[str, Collection[int]]) -> dict[str, list[ProcessIdentity]]:
+        """Return the same for several runs in one look: the panes by token, and the answer."""
+        ...
+
     def send(self, process: ProcessIdentity, signal_number: int) -> bool:
         """Send a signal to exactly that process. False: it is gone."""
         ...
@@ -329,6 +148,10 @@ class RunFiles(Protocol):
 
     def remove(self, token: str) -> None:
         """Delete a run's start, exit and session files and its leave to start; logs stay."""
+        ...
+
+    def remove_logs(self, token: str) -> None:
+        """Delete the logs of a run's windows; fine if there are none."""
         ...
 
 
@@ -385,16 +208,52 @@ class Locks(Protocol):
         ...
 
 
+class WakeupSource(Protocol):
+    """Something that can wake the daemon: a file to wait for, a question to ask now and then."""
+
+    @property
+    def reason(self) -> str:
+        """What `Wakeup.wait` says when this source woke it."""
+        ...
+
+    @property
+    def poll_sec(self) -> float | None:
+        """How often `drain` is called although the file is silent; None: never."""
+        ...
+
+    def fileno(self) -> int:
+        """Return the file to wait for; -1 while there is none. May be another one each time."""
+        ...
+
+    def drain(self) -> bool:
+        """Take in, without waiting, what has come; True: something worth a look happened.
+
+        `wait` asks each source before it blocks: what somebody else has read from the file
+        meanwhile is not forgotten.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give up what it waits with; asked afterwards, it has nothing to say."""
+        ...
+
+
 class Wakeup(Protocol):
     """What the daemon waits on."""
 
     def wait(self, timeout_sec: float) -> frozenset[str]:
-        """Wait until something happens or the time is up; return why: `stop`, `reload`, `poke`.
+        """Wait until something happens or the time is up; return why.
 
-        Empty: the time is up.
+        `stop`, `reload`, `poke`, or the reasons of added sources. Empty: the time is up.
         """
         ...
 
     def poke(self) -> None:
         """Make the next or present `wait` return. May be called from any thread."""
         ...
+
+    def add(self, source: WakeupSource) -> None:
+        """Wait for this source too, until `remove`. Only in the thread that waits."""
+        ...
+
+    def remove(self, source: WakeupSource) -> None: ...

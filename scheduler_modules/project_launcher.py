@@ -17,20 +17,26 @@ from scheduler_modules.errors import (
 )
 from scheduler_modules.launch_plan import Launch, detect_project_path, make_plan
 from scheduler_modules.model import (
-    CreatedSession,
     LaunchPlan,
     Outcome,
-    PaneCommand,
-    PaneState,
     Project,
     Run,
-    SessionPlan,
-    TmuxSnapshot,
 )
-from scheduler_modules.ports import QueueStore, RunFiles, Tmux
+from scheduler_modules.ports import (
+    RunFiles,
+    Tmux,
+)
 from scheduler_modules.run_ledger import RunLedger
 from scheduler_modules.run_verdict import Ended, describe_end
 from scheduler_modules.spec import Spec, read_spec, shown_path
+from scheduler_modules.store_port import QueueStore
+from scheduler_modules.tmux_values import (
+    CreatedSession,
+    PaneCommand,
+    PaneState,
+    SessionPlan,
+    TmuxSnapshot,
+)
 from scheduler_modules.utils import one_line
 
 logger = logging.getLogger(__name__)
@@ -229,7 +235,7 @@ class ProjectLauncher:
         """Fail a run of which nothing was started."""
         self._ledger.end_run(run, Outcome.FAILED, reason, retries=plan.retries if plan else 0)
         self._files.remove(run.token)
-        self._ledger.record_cleaned(run)
+        self._ledger.record_cleaned([run])
 
 
 def dependency_keys(spec: Spec, spec_path: Path) -> list[str]:

@@ -12,6 +12,7 @@ from scheduler_modules.errors import (
     StaleToken,
 )
 from scheduler_modules.model import (
+    Claimable,
     FactName,
     NewProject,
     Outcome,
@@ -20,8 +21,8 @@ from scheduler_modules.model import (
     Run,
     RunPhase,
 )
-from scheduler_modules.ports import QueueStore
 from scheduler_modules.queue_moves import QueueMoves
+from scheduler_modules.store_port import QueueStore
 
 RECOVERABLE = frozenset({ProjectState.FAILED, ProjectState.ZOMBIE, ProjectState.TIMING_OUT})
 """States a person may declare to be really fine."""
@@ -70,6 +71,11 @@ class QueueManager:
         """The store, for reading."""
         return self._store
 
+    @property
+    def moves(self) -> QueueMoves:
+        """What everything over one store is built from."""
+        return self._moves
+
     # -- looking ----------------------------------------------------------------------------
 
     def get(self, project_id: int) -> Project:
@@ -85,9 +91,9 @@ class QueueManager:
         return self._moves.open_run_of(project_id)
 
     def peek(self) -> Project | None:
-        """Return the project that `claim_next` would take if a slot is free."""
-        project_id = self._store.next_claimable(self._clock.now())
-        return None if project_id is None else self._store.project(project_id)
+        """Return the project that `claim_next` would take now; None if it would take none."""
+        claimable = self._next_claimable()
+        return None if claimable is None else claimable.project
 
     def free_slots(self) -> int:
         """Return how many more projects may run now, over the whole database."""
@@ -122,23 +128,24 @@ class QueueManager:
     def claim_next(self, daemon_id: str) -> Claim | None:
         """Take the next project off the queue; None if no slot is free or nothing may run."""
         with self._moves.transaction():
+            claimable = self._next_claimable()
+            if claimable is None:
+                return None
             now = self._clock.now()
-            if self.free_slots() == 0:
-                return None
-            project_id = self._store.next_claimable(now)
-            if project_id is None:
-                return None
-            before = self._moves.get(project_id)
-            run = self._store.add_run(self._new_run(before, daemon_id, now))
+            before = claimable.project
+            wanted = self._new_run(before, claimable.attempts + 1, daemon_id, now)
             after = msgspec.structs.replace(
                 before,
                 status=ProjectState.PROCESSING,
                 started_at=now,
                 completed_at=None,
-                session_name=run.session_name,
+                session_name=wanted.session_name,
                 not_before=None,
             )
-            self._moves.move(before, after)
+            queue_rules.check_move(before, ProjectState.PROCESSING)
+            run = self._store.start_run(before, after, wanted)
+            if run is None:
+                return None
             self._moves.tell(
                 FactName.PROJECT_STARTED, before.id, run, attempt=run.attempt, host=self._host
             )
@@ -167,15 +174,6 @@ class QueueManager:
                 spec_path=project.spec_path,
                 status=project.status,
             )
-
-    def set_priority(self, project_id: int, priority: int) -> None:
-        """Change a queued project's priority; higher runs first."""
-        with self._moves.transaction():
-            before = self._moves.get(project_id)
-            if before.state is not ProjectState.QUEUED:
-                raise NotPossible(f"project {project_id} is {_word(before)}, not queued")
-            self._moves.save(before, msgspec.structs.replace(before, priority=priority))
-            self._moves.tell(FactName.PROJECT_CHANGED, project_id, priority=priority)
 
     # -- operator's moves -------------------------------------------------------------------
 
@@ -348,14 +346,15 @@ class QueueManager:
         horizon = self._clock.now() - queue_rules.RECENT_SEC
         return next((p for p in same(queue_rules.ENDED) if (p.completed_at or 0) > horizon), None)
 
-    def _new_run(self, project: Project, daemon_id: str, now: float) -> Run:
+    def _next_claimable(self) -> Claimable | None:
+        return self._store.next_claimable(self._clock.now(), self._host, self._max_concurrent)
+
+    def _new_run(self, project: Project, attempt: int, daemon_id: str, now: float) -> Run:
         token = self._new_token()
-        # A run that was put back before anything was started is no attempt.
-        attempts = sum(run.launches > 0 for run in self._store.runs_of(project.id))
         return Run(
             id=0,
             project_id=project.id,
-            attempt=attempts + 1,
+            attempt=attempt,
             token=token,
             host=self._host,
             daemon_id=daemon_id,

@@ -18,9 +18,25 @@ from scheduler_modules.model import (
     Run,
     RunPhase,
 )
-from scheduler_modules.ports import Clock, QueueStore
+from scheduler_modules.ports import (
+    Clock,
+)
+from scheduler_modules.store_port import QueueStore
 
 logger = logging.getLogger(__name__)
+
+_OWN_BUSINESS = frozenset(
+    {
+        FactName.PROJECT_STARTED,
+        FactName.PROJECT_RUNNING,
+        FactName.PROJECT_VERIFYING,
+        FactName.RUN_RELAUNCHED,
+        FactName.RUN_ADOPTED,
+        FactName.RUN_PAUSED,
+        FactName.RUN_RESUMED,
+    }
+)
+"""What a daemon does with a run it holds: no other has to act on it."""
 
 
 class QueueMoves:
@@ -95,9 +111,16 @@ class QueueMoves:
             )
         )
 
-    def tell(self, name: FactName, project_id: int, run: Run | None = None, **detail: Any) -> None:
-        """Record a fact with the change it tells of, inside `transaction`."""
+    def tell(
+        self, name: FactName, project_id: int | None = None, run: Run | None = None, **detail: Any
+    ) -> None:
+        """Record a fact with the change it tells of, inside `transaction`.
+
+        Daemons that wait are woken by it, unless it is of no use to any but the one that tells.
+        """
         detail = {key: value for key, value in detail.items() if value is not None}
+        if name not in _OWN_BUSINESS:
+            self.store.ring()
         self.store.add_fact(
             name, self.clock.now(), project_id, None if run is None else run.id, detail
         )

@@ -8,16 +8,22 @@ import msgspec
 from scheduler_modules.errors import TmuxUnavailable
 from scheduler_modules.model import (
     LaunchPlan,
-    PaneState,
     Project,
     ProjectState,
     Run,
     RunPhase,
-    TmuxSnapshot,
 )
-from scheduler_modules.ports import Clock, QueueStore, Tmux
+from scheduler_modules.ports import (
+    Clock,
+    Tmux,
+)
 from scheduler_modules.queue_manager import QueueManager
 from scheduler_modules.session_names import has_session
+from scheduler_modules.store_port import QueueStore
+from scheduler_modules.tmux_values import (
+    PaneState,
+    TmuxSnapshot,
+)
 from scheduler_modules.utils import short_duration
 
 WATCHED = (

@@ -1,11 +1,22 @@
 """Clears up after runs: ends what is left of them and removes sessions nobody needs to see."""
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
-from scheduler_modules.model import Outcome, Run, TmuxSnapshot
-from scheduler_modules.ports import Clock, QueueStore, RunFiles, Tmux
+from scheduler_modules.model import (
+    Outcome,
+    Run,
+)
+from scheduler_modules.ports import (
+    Clock,
+    RunFiles,
+    Tmux,
+)
 from scheduler_modules.run_ledger import RunLedger
+from scheduler_modules.store_port import QueueStore
+from scheduler_modules.tmux_values import (
+    TmuxSnapshot,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -16,8 +27,9 @@ KEPT_OUTCOMES = {
     KEEP_ALL: frozenset(Outcome),
 }
 
-EndStep = Callable[[str, Collection[int]], bool]
-"""Do what is due to end a run's processes, given its living panes' pids; True: none is left."""
+EndStep = Callable[[Mapping[str, Collection[int]]], set[str]]
+"""Do what is due to end runs' processes, given the pids of their living panes by token; return the
+tokens of which none is left."""
 
 
 class RunCleaner:
@@ -46,19 +58,22 @@ class RunCleaner:
         self._keep_sec = keep_hours * 3600
         self._is_own_server = is_own_server
 
-    def clean(self, run: Run, snapshot: TmuxSnapshot) -> bool:
-        """Do the next step of clearing up after an ended run; True once nothing of it lives."""
-        # First of all: from here on nothing of this run can begin that the sweep would miss.
-        self._files.remove(run.token)
-        panes = snapshot.of_run(run.token)
-        pane_pids = [pane.pid for pane in panes if not pane.is_dead]
-        if not self._end_step(run.token, pane_pids):
-            return False
-        if run.outcome not in self._kept_outcomes:
-            self._kill_sessions(run.token, snapshot)
-        self._files.remove(run.token)
-        self._ledger.record_cleaned(run)
-        return True
+    def clean(self, runs: Collection[Run], snapshot: TmuxSnapshot) -> int:
+        """Do the next step of clearing up after ended runs; return how many are cleared up now."""
+        pane_pids: dict[str, list[int]] = {}
+        for run in runs:
+            # First of all: from here on nothing of this run can begin that the sweep would miss.
+            self._files.remove(run.token)
+            panes = snapshot.of_run(run.token)
+            pane_pids[run.token] = [pane.pid for pane in panes if not pane.is_dead]
+        gone = self._end_step(pane_pids)
+        over = [run for run in runs if run.token in gone]
+        for run in over:
+            if run.outcome not in self._kept_outcomes:
+                self._kill_sessions(run.token, snapshot)
+            self._files.remove(run.token)
+        self._ledger.record_cleaned(over)
+        return len(over)
 
     def sweep_kept(self, snapshot: TmuxSnapshot) -> int:
         """Remove sessions that are not to be kept any longer; return how many."""

@@ -8,7 +8,6 @@ import msgspec
 from scheduler_modules import queue_rules
 from scheduler_modules.errors import StaleToken
 from scheduler_modules.model import (
-    CreatedSession,
     FactName,
     LaunchPlan,
     Outcome,
@@ -18,6 +17,9 @@ from scheduler_modules.model import (
     RunPhase,
 )
 from scheduler_modules.queue_moves import QueueMoves
+from scheduler_modules.tmux_values import (
+    CreatedSession,
+)
 
 
 class RunLedger:
@@ -105,6 +107,29 @@ class RunLedger:
             self._moves.tell(FactName.PROJECT_VERIFYING, run.project_id, run)
         return after
 
+    def record_paused(self, run: Run) -> Run:
+        """Record that the processes of the run have been stopped."""
+        with self._moves.transaction():
+            after = msgspec.structs.replace(
+                self._current(run), paused_boot_sec=self._clock.since_boot_sec()
+            )
+            self._moves.write(after)
+            self._moves.tell(FactName.RUN_PAUSED, run.project_id, run)
+        return after
+
+    def record_resumed(self, run: Run) -> Run:
+        """Record that the processes of the run go on."""
+        with self._moves.transaction():
+            current = self._current(run)
+            after = msgspec.structs.replace(
+                current,
+                paused_boot_sec=None,
+                paused_sec=current.stood_still_sec(self._clock.since_boot_sec()),
+            )
+            self._moves.write(after)
+            self._moves.tell(FactName.RUN_RESUMED, run.project_id, run)
+        return after
+
     def end_run(
         self,
         run: Run,
@@ -161,11 +186,14 @@ class RunLedger:
             self._moves.tell(FactName.PROJECT_DEFERRED, run.project_id, run, reason=reason)
         return after
 
-    def record_cleaned(self, run: Run) -> None:
-        """Record that nothing of an ended run is alive any more: its project may run again."""
+    def record_cleaned(self, runs: Sequence[Run]) -> None:
+        """Record that nothing of ended runs is alive any more: their projects may run again."""
+        if not runs:
+            return
         with self._moves.transaction():
-            if self._store.mark_cleaned(run.token, self._clock.now()):
-                self._moves.tell(FactName.RUN_CLEANED, run.project_id, run)
+            for run in runs:
+                if self._store.mark_cleaned(run.token, self._clock.now()):
+                    self._moves.tell(FactName.RUN_CLEANED, run.project_id, run)
 
     def _current(self, run: Run) -> Run:
         """Return the run as it is stored: what it has reported meanwhile is not written over."""

@@ -1,19 +1,18 @@
 """Follows running projects to their end: result, verification, time-out, loss."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 
 from scheduler_modules.errors import SessionGone
+from scheduler_modules.loss_judge import LossJudge
 from scheduler_modules.model import (
     LaunchPlan,
     Outcome,
-    PaneCommand,
     Project,
     Run,
     RunPhase,
-    TmuxSnapshot,
 )
 from scheduler_modules.ports import Clock, RunFiles, Tmux
 from scheduler_modules.run_ledger import RunLedger
@@ -26,6 +25,10 @@ from scheduler_modules.run_verdict import (
     is_same_server,
     judge_session,
     judge_window,
+)
+from scheduler_modules.tmux_values import (
+    PaneCommand,
+    TmuxSnapshot,
 )
 from scheduler_modules.utils import short_duration
 
@@ -55,6 +58,8 @@ class RunSettler:
         ask_disk: AskDisk,
         launcher_wait_sec: float,
     ) -> None:
+        self._losses = LossJudge(clock)
+        self._plans: dict[str, LaunchPlan] = {}
         self._ledger = ledger
         self._tmux = tmux
         self._files = files
@@ -63,7 +68,25 @@ class RunSettler:
         self._ask_disk = ask_disk
         self._launcher_wait_sec = launcher_wait_sec
         self._unsure_since: dict[str, float] = {}
-        self._missed: set[str] = set()
+
+    def look(self, runs: Collection[Run], snapshot: TmuxSnapshot) -> None:
+        """Take note of a look at all runs of this host before each is settled by it."""
+        up = [run for run in runs if run.phase is not RunPhase.STARTING]
+        self._losses.look(up, snapshot)
+        known = {run.token for run in runs}
+        for token in [token for token in self._plans if token not in known]:
+            del self._plans[token]
+
+    def is_doubting(self) -> bool:
+        """Return whether a run looked lost or ended without a status: another look tells soon."""
+        return self._losses.is_doubting() or bool(self._unsure_since)
+
+    def time_left_sec(self, run: Run) -> float | None:
+        """Return how long a run that is up may go on; None: as long as it likes, or it stands."""
+        plan = self._plan_of(run)
+        if plan.timeout_sec <= 0 or run.paused_boot_sec is not None:
+            return None
+        return plan.timeout_sec - run.ran_sec(self._clock.since_boot_sec())
 
     def settle(self, project: Project, run: Run, snapshot: TmuxSnapshot) -> None:
         """Move a run that is up as far as the evidence allows.
@@ -72,7 +95,7 @@ class RunSettler:
             StaleToken: the run ended meanwhile by somebody else's hand.
             TmuxUnavailable: tmux could not be asked; nothing was decided.
         """
-        plan = msgspec.json.decode(run.plan or "", type=LaunchPlan)
+        plan = self._plan_of(run)
         said = (run.reported, run.reported_note) if run.reported else self._ask_disk(project, run)
         if said is not None and said[0] is not Outcome.COMPLETED:
             reason = f"reported failed: {said[1] or 'no reason given'}"
@@ -169,14 +192,12 @@ class RunSettler:
             )
 
     def _believe_loss(self, run: Run, plan: LaunchPlan, reason: str) -> None:
-        """End a run that looks lost twice running: a single look has been seen to miss a pane."""
-        if run.token in self._missed:
+        """End a run that looks lost, once that can be believed."""
+        if self._losses.is_believed(run.token):
             self._end(run, plan, Outcome.LOST, reason)
-        else:
-            self._missed.add(run.token)
 
     def _forget_doubts(self, run: Run) -> None:
-        self._missed.discard(run.token)
+        self._losses.forget(run.token)
         self._unsure_since.pop(run.token, None)
 
     def _doubt(self, run: Run, plan: LaunchPlan) -> None:
@@ -187,10 +208,18 @@ class RunSettler:
         now = self._clock.since_boot_sec()
         return now - self._unsure_since.setdefault(run.token, now) >= limit_sec
 
+    def _plan_of(self, run: Run) -> LaunchPlan:
+        """Return the run's plan, which never changes once its session is up."""
+        plan = self._plans.get(run.token)
+        if plan is None:
+            plan = msgspec.json.decode(run.plan or "", type=LaunchPlan)
+            self._plans[run.token] = plan
+        return plan
+
     def _is_overdue(self, run: Run, plan: LaunchPlan) -> bool:
-        if plan.timeout_sec <= 0 or run.started_boot_sec is None:
+        if plan.timeout_sec <= 0:
             return False
-        return self._clock.since_boot_sec() - run.started_boot_sec > plan.timeout_sec
+        return run.ran_sec(self._clock.since_boot_sec()) >= plan.timeout_sec
 
     def _end(
         self,

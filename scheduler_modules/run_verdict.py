@@ -8,7 +8,13 @@ import signal
 
 import msgspec
 
-from scheduler_modules.model import PaneState, Run, TmuxSnapshot
+from scheduler_modules.model import (
+    Run,
+)
+from scheduler_modules.tmux_values import (
+    PaneState,
+    TmuxSnapshot,
+)
 
 
 class Alive(msgspec.Struct, frozen=True):

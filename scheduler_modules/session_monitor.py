@@ -6,9 +6,13 @@ import msgspec
 
 from scheduler_modules.errors import NotPossible, ProjectNotFound
 from scheduler_modules.model import Project, ProjectState
-from scheduler_modules.ports import Clock, QueueStore, Tmux
+from scheduler_modules.ports import (
+    Clock,
+    Tmux,
+)
 from scheduler_modules.queue_manager import QueueManager
 from scheduler_modules.session_names import has_session
+from scheduler_modules.store_port import QueueStore
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,6 @@ A spec is a file, usually Markdown, whose content is for whoever carries it out.
 matter says how to run it; without one, and in `.json` files, all of it is content.
 """
 
-import difflib
 import os
 import re
 import stat
@@ -20,7 +19,7 @@ from scheduler_modules.agents import AGENT_PROFILES
 from scheduler_modules.argv_template import split_command
 from scheduler_modules.errors import InvalidInput, SpecError
 from scheduler_modules.front_matter import Items, Node, Section, Text, read_front_matter
-from scheduler_modules.utils import ROLE_PATTERN, one_line
+from scheduler_modules.utils import DEFAULT_GROUP, GROUP_PATTERN, ROLE_PATTERN, one_line
 
 MAX_SPEC_BYTES = 16 * 1_048_576
 MAX_WINDOWS = 32
@@ -32,6 +31,7 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OUR_ENV = frozenset({"TMUX_ORCHESTRATOR_HOME", "TMUX", "TMUX_PANE"})
 _ELEMENT = re.compile(r"\[(\d+)\]")
 _COMMAND = "a command line or a list of arguments; quote it if it begins with { or ["
+_GROUP = "a name of at most 40 letters, digits, _, . and -"
 _WINDOWS = "a list such as [{role: tester, command: make test}]"
 _Keys = Mapping[str, tuple[Any, str]]
 # Key: the type its value is converted to, and the same in words.
@@ -49,6 +49,7 @@ _SPEC_KEYS: _Keys = MappingProxyType(
             "a number of minutes from 0 (none) to 525600",
         ),
         "after": (str | list[str], "a list of specs, such as [other-spec.md]"),
+        "group": (str, _GROUP),
         "verify": (str | list[str], _COMMAND),
         "retries": (Annotated[int, Meta(ge=0, le=100)], "a whole number from 0 to 100"),
         "checkin_minutes": (
@@ -86,6 +87,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     """0 means no limit."""
     after: tuple[str, ...] = ()
     """Paths of other specs, as written: relative ones are meant from the spec's folder."""
+    group: str | None = None
+    """Of the queue; empty is the default one."""
     verify: tuple[str, ...] | None = None
     retries: int | None = None
     checkin_minutes: int | None = None
@@ -197,6 +200,7 @@ class _Reader:
             windows=self._windows(top.get("windows"), command is not None),
             timeout_sec=None if minutes is None else minutes.value * 60,
             after=self._after(top.get("after")),
+            group=self._group(top.get("group")),
             verify=self._command(top, "verify"),
             env=self._env(top.get("env")),
             **numbers,
@@ -249,6 +253,14 @@ class _Reader:
                 self._fail(node.line, "after: an entry is empty: name a spec, or drop it")
         names = found.value if isinstance(found.value, list) else [found.value]
         return tuple(dict.fromkeys(names))
+
+    def _group(self, found: _Value | None) -> str | None:
+        if found is None:
+            return None
+        if not GROUP_PATTERN.fullmatch(found.value):
+            shown = _quoted(found.value)
+            self._fail(found.node.line, f"group: {shown} is not allowed; give {_GROUP}")
+        return "" if found.value.lower() == DEFAULT_GROUP else str(found.value)
 
     def _windows(self, found: _Value | None, has_command: bool) -> tuple[SpecWindow, ...]:
         if found is None or not isinstance(found.node, Items):
@@ -310,6 +322,8 @@ class _Reader:
 
 def _quoted(word: str, known: Collection[str] = (), otherwise: str = "") -> str:
     """Return a word in quotes, with the known word that was probably meant or the alternative."""
+    import difflib
+
     close = difflib.get_close_matches(word[:64], known, n=1)
     hint = f'did you mean "{close[0]}"?' if close else otherwise
     return f'"{one_line(word, 40)}"' + (f" ({hint})" if hint else "")

@@ -8,6 +8,11 @@ SESSION_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ROLE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 """Window names (match in full)."""
 
+GROUP_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
+"""Names of groups of the queue (match in full)."""
+DEFAULT_GROUP = "default"
+"""What people call the group without a name."""
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 # CSI, OSC (ended by BEL or ST), DCS/SOS/PM/APC, then any other two-byte escape.
 _ESCAPES = re.compile(

@@ -82,6 +82,11 @@ class FakeRunLog:
         self._position = len(content)
         return b"".join(content.splitlines(keepends=True)[-count:]) if count else b""
 
+    def tail_bytes(self, limit_bytes: int) -> bytes:
+        content = self._read().encode()
+        self._position = len(content)
+        return content[-limit_bytes:]
+
     def read_new(self) -> bytes:
         content = self._read().encode()
         new, self._position = content[self._position :], len(content)
@@ -100,6 +105,9 @@ class FakeParts:
     def open_queue(self, config: Any) -> Any:
         moves = compose.make_moves(self._world.store, self._world.clock)
         return compose.make_queue(moves, config)
+
+    def make_control(self, queue: Any) -> Any:
+        return compose.make_control(queue)
 
     def open_tmux(self, config: Any) -> Any:
         return self._world.tmux
@@ -126,6 +134,9 @@ class FakeParts:
 
     def host_name(self, config: Any) -> str:
         return "here"
+
+    def open_change_sources(self, config: Any, clock: Any) -> list[Any]:
+        return []
 
 
 class CliWorld(World):

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["tests.postgres_cluster"]
 MARKER = "TEST_RUN_MARKER"
 ENDING_SEC = 5
 _KEPT = frozenset({"PATH", "SHELL", "USER", "LOGNAME", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CI"})

@@ -14,22 +14,29 @@ from pathlib import Path
 
 from scheduler_modules.adapters.run_files import DiskRunFiles
 from scheduler_modules.adapters.tmux import SubprocessTmux
-from scheduler_modules.model import PaneCommand, SessionPlan
+from scheduler_modules.adapters.tmux_control import ControlTmux
+from scheduler_modules.tmux_values import (
+    PaneCommand,
+    SessionPlan,
+)
 from tests.tmux_server import TmuxServer, throwaway_server
 from tests.waiting import wait_until
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 NAME = "demo-impl-01234567"
 SCREEN_SEC = 30
+ADAPTERS = (SubprocessTmux, ControlTmux)
 
 
 class World:
     """A server, our adapter on it, and what sessions leave in a folder."""
 
-    def __init__(self, server: TmuxServer, folder: Path, *, is_own: bool) -> None:
+    def __init__(
+        self, server: TmuxServer, folder: Path, *, is_own: bool, adapter=SubprocessTmux
+    ) -> None:
         self.server, self.folder = server, folder
         config = server.config_file if is_own else None
-        self.tmux = SubprocessTmux(str(server.socket), config, timeout_sec=5, log_cap_bytes=2000)
+        self.tmux = adapter(str(server.socket), config, timeout_sec=5, log_cap_bytes=2000)
         self.files = DiskRunFiles(folder / "runs", folder / "logs")
 
     def window(self, role, *argv):
@@ -52,6 +59,15 @@ class World:
     def pane(self, pane_id):
         return next(p for p in self.tmux.snapshot().panes if p.pane_id == pane_id)
 
+    def visitors(self):
+        """Return the names of those who look at a session, our own connection left out."""
+        format_ = "#{?client_control_mode,,#{client_name}}"
+        return self.server.run("list-clients", "-F", format_).split()
+
+    def close(self):
+        if isinstance(self.tmux, ControlTmux):
+            self.tmux.close()
+
     def until_dead(self, pane_id):
         wait_until(
             lambda: self.pane(pane_id).dead_status is not None or self.pane(pane_id).dead_signal,
@@ -60,18 +76,22 @@ class World:
 
 
 @contextmanager
-def own_world(folder):
+def own_world(folder, adapter=SubprocessTmux):
     """A server of ours, with no configuration to speak of."""
     with throwaway_server("set -s exit-empty off\n") as server:
-        yield World(server, folder, is_own=True)
+        world = World(server, folder, is_own=True, adapter=adapter)
+        yield world
+        world.close()
 
 
 @contextmanager
-def foreign_world(folder, config=""):
+def foreign_world(folder, config="", adapter=SubprocessTmux):
     """A server of somebody else's that is running, with a session `base`."""
     with throwaway_server(config) as server:
         server.start()
-        yield World(server, folder, is_own=False)
+        world = World(server, folder, is_own=False, adapter=adapter)
+        yield world
+        world.close()
 
 
 @contextmanager

@@ -5,116 +5,102 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
+from scheduler_modules.adapters import sql_database
 from scheduler_modules.adapters.database_check import translate
-from scheduler_modules.adapters.database_session import Row, Session
+from scheduler_modules.adapters.database_log import LOG_BYTES, log_has_frames
+from scheduler_modules.adapters.database_session import Session
 from scheduler_modules.adapters.named_sql import Statements
-from scheduler_modules.errors import (
-    DatabaseUnavailable,
-    InvalidInput,
-    NotPossible,
-)
+from scheduler_modules.adapters.sql_database import NotUnique, Row
+from scheduler_modules.errors import DatabaseUnavailable, InvalidInput, SchedulerError
 
 _Result = TypeVar("_Result")
-_CHECKPOINT_BYTES = 4 * 1024 * 1024
+_CHECKPOINT_FRAMES = LOG_BYTES // 4096
+_COMMITS_A_LOOK = 4
+"""The first of so many looks whether the log is large."""
 _SLICE_SEC = 0.5
 """SQLite waits for a lock inside one C call, in which no signal is handled: it waits in slices."""
-
-
-class NotUnique(NotPossible):
-    """A unique index refuses the row. `columns` names what it is over, as SQLite does."""
-
-    def __init__(self, columns: str) -> None:
-        super().__init__(f"a row with the same {columns} exists already")
-        self.columns = columns
 
 
 class _Unstorable(InvalidInput):
     """A parameter that no column can hold."""
 
 
-class Database:
-    """Runs named statements on one file. May be used by several threads.
+class Database(sql_database.Database):
+    """`Database` on one file; what its methods promise is written there.
 
-    Raises (any method):
-        DatabaseUnavailable: it stayed locked, went away, is damaged, or the disk fails.
-        DiskFull: no space is left; the transaction was rolled back.
-        InvalidInput: a value cannot be stored (text that is no Unicode, a number over 64 bits).
-        NotUnique: a unique index refuses the row.
+    `ring` is called after a commit inside which `ring()` was asked for.
     """
 
-    def __init__(self, path: Path, statements: Statements, lock_wait_sec: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        statements: Statements,
+        lock_wait_sec: float,
+        ring: Callable[[], None] = lambda: None,
+    ) -> None:
         self._path = path
         self._statements = statements
+        self._ring = ring
         self._slice_sec = min(lock_wait_sec, _SLICE_SEC)
         self._slices = max(1, math.ceil(lock_wait_sec / _SLICE_SEC))
         self._file = _identity(path)
         self._local = threading.local()
         self._guard = threading.Lock()
         self._sessions: list[Session] = []
-        self._checkpoint_at = _CHECKPOINT_BYTES
+        self._wal = f"{path}-wal"
+        self._checkpoint_at = _CHECKPOINT_FRAMES
+        self._commits = 0
         self._was_forked_busy = False
         _databases.add(self)
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Reserve the right to write; commit at the end. A nested one joins the outer."""
+    def transaction(self) -> AbstractContextManager[None]:
         session = self._session()
-        if session.in_transaction:
-            yield
-            return
-        with session.lock:
-            session.failure = None
-            try:
-                self._run(session, lambda: session.connection.execute("begin immediate"))
-                session.in_transaction = True
-                yield
-                self._commit(session)
-            finally:
-                session.in_transaction = False
-                session.roll_back()
-        self._checkpoint_if_large(session)
+        return _JOINED if session.in_transaction else _Transaction(self, session)
 
     def rows(self, name: str, /, **parameters: Any) -> list[Row]:
-        """Return the rows of a statement; none if a parameter is such that no row can hold it."""
         statement = self._statements.rows[name]
         session = self._session()
         with session.lock:
             try:
-                return self._run(session, lambda: session.fetch(statement, parameters))
+                return self._run(session, session.fetch, statement, parameters)
             except _Unstorable:
                 return []
 
     def raw_rows(self, name: str) -> tuple[list[str], list[Row]]:
-        """Return the names of a statement's columns, and its rows."""
         statement = self._statements.rows[name]
         session = self._session()
         with session.lock:
-            return self._run(session, lambda: session.fetch_named(statement))
+            return self._run(session, session.fetch_named, statement)
 
     def change(self, name: str, /, **parameters: Any) -> int:
-        """Return how many rows the statement changed."""
         statement = self._statements.changes[name]
-        with self.transaction():
-            session = self._session()
-            return self._run(
-                session, lambda: session.connection.execute(statement, parameters).rowcount
-            )
+        session = self._session()
+        if session.in_transaction:
+            return self._run(session, session.change, statement, parameters)
+        with _Transaction(self, session):
+            return self._run(session, session.change, statement, parameters)
 
     def insert(self, name: str, /, **parameters: Any) -> int:
-        """Return the id of the row the statement inserted."""
         statement = self._statements.inserts[name]
-        with self.transaction():
-            session = self._session()
-            rows = self._run(session, lambda: session.fetch(statement, parameters))
-            return int(rows[0][0])
+        session = self._session()
+        if session.in_transaction:
+            return self._run(session, session.insert, statement, parameters)
+        with _Transaction(self, session):
+            return self._run(session, session.insert, statement, parameters)
+
+    def ring(self) -> None:
+        session = self._session()
+        if session.in_transaction:
+            session.is_ring_wanted = True
+        else:
+            self._ring()
 
     def close(self) -> None:
-        """Close the connections of every thread that has ended, and the caller's own."""
         with self._guard:
             own = threading.current_thread()
             self._close_those(lambda session: session.thread is own)
@@ -130,7 +116,7 @@ class Database:
         if not session.in_transaction:
             self._refuse_what_is_gone()
             if not session.is_open:
-                self._run(session, lambda: session.open(self._path, self._slice_sec))
+                self._run(session, session.open, self._path, self._slice_sec)
         return session
 
     def _new_session(self) -> Session:
@@ -164,37 +150,61 @@ class Database:
 
     # -- statements -------------------------------------------------------------------------
 
-    def _run(self, session: Session, act: Callable[[], _Result]) -> _Result:
-        if session.in_transaction and session.failure is not None:
-            raise session.failure
-        try:
-            return self._patiently(act)
-        except (OverflowError, UnicodeEncodeError) as error:
-            raise _Unstorable(f"the database cannot hold this: {error}") from error
-        except (sqlite3.Error, UnicodeDecodeError) as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
-                raise NotUnique(str(error).partition(": ")[2]) from error
-            # SQLite may have rolled back by itself: what follows must not commit on its own.
-            session.failure = translate(self._path, error)
-            raise session.failure from error
-
-    def _patiently(self, act: Callable[[], _Result]) -> _Result:
+    def _run(self, session: Session, act: Callable[..., _Result], *arguments: Any) -> _Result:
         """Do it; where another program holds the lock, again until the time for that is over."""
-        for slices_left in reversed(range(self._slices)):
+        if session.failure is not None and session.in_transaction:
+            raise session.failure
+        slices_left = self._slices
+        while True:
+            slices_left -= 1
             try:
-                return act()
-            except sqlite3.OperationalError as error:
-                code = getattr(error, "sqlite_errorcode", None) or 0
-                if code & 0xFF != sqlite3.SQLITE_BUSY or not slices_left:
-                    raise
-        raise AssertionError("unreachable")
+                return act(*arguments)
+            except (sqlite3.Error, UnicodeError, OverflowError) as error:
+                if not slices_left or not _is_busy(error):
+                    raise self._translate(session, error) from error
+
+    def _translate(self, session: Session, error: Exception) -> SchedulerError:
+        if isinstance(error, OverflowError | UnicodeEncodeError):
+            return _Unstorable(f"the database cannot hold this: {error}")
+        assert isinstance(error, sqlite3.Error | UnicodeDecodeError)
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+            return NotUnique(str(error).partition(": ")[2])
+        # SQLite may have rolled back by itself: what follows must not commit on its own.
+        session.failure = translate(self._path, error)
+        return session.failure
+
+    def _begin(self, session: Session) -> None:
+        session.lock.acquire()
+        try:
+            session.failure, session.is_ring_wanted = None, False
+            self._run(session, session.begin)
+            session.in_transaction = True
+        except BaseException:
+            self._leave(session)
+            raise
+
+    def _end(self, session: Session, *, is_good: bool) -> None:
+        try:
+            if is_good:
+                self._commit(session)
+        finally:
+            self._leave(session)
+        if is_good:
+            if session.is_ring_wanted:
+                self._ring()
+            self._checkpoint_if_large(session)
+
+    def _leave(self, session: Session) -> None:
+        session.in_transaction = False
+        session.roll_back()
+        session.lock.release()
 
     def _commit(self, session: Session) -> None:
         if session.is_abandoned:
             raise DatabaseUnavailable(
                 f"{self._path} has a transaction open that only the forked process can end"
             )
-        self._run(session, lambda: session.connection.execute("commit"))
+        self._run(session, session.commit)
 
     def _checkpoint_if_large(self, session: Session) -> None:
         """Move the write-ahead log into the database once it is large.
@@ -202,16 +212,20 @@ class Database:
         Automatic checkpoints are off: before SQLite 3.51.3 one that meets a commit of another
         process can damage the database. Ours holds the right to write while it works.
         """
-        if _wal_bytes(self._path) < self._checkpoint_at:
+        self._commits += 1
+        if self._commits % _COMMITS_A_LOOK != 1:
             return
+        if not log_has_frames(self._wal, self._checkpoint_at):
+            return
+        # A long reader keeps the log growing: do not hold up every commit for it.
+        left_frames = 0
         with session.lock:
             try:
-                session.checkpoint(self._slice_sec)
+                left_frames = session.checkpoint(self._slice_sec)
             except sqlite3.Error:
                 # The commit stands; a later one tries again, on a new connection.
                 session.close(is_same_file=self._is_same_file())
-        # A long reader keeps the log from shrinking: do not hold up every commit for it.
-        self._checkpoint_at = _wal_bytes(self._path) + _CHECKPOINT_BYTES
+        self._checkpoint_at = left_frames + _CHECKPOINT_FRAMES
 
     # -- forks ------------------------------------------------------------------------------
 
@@ -245,19 +259,36 @@ class Database:
         self._guard.release()
 
 
+class _Transaction(AbstractContextManager[None]):
+    """The outermost transaction of a thread."""
+
+    __slots__ = ("_database", "_session")
+
+    def __init__(self, database: Database, session: Session) -> None:
+        self._database = database
+        self._session = session
+
+    def __enter__(self) -> None:
+        self._database._begin(self._session)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._database._end(self._session, is_good=kind is None)
+
+
+_JOINED = nullcontext()
+
+
+def _is_busy(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", None) or 0
+    return code & 0xFF == sqlite3.SQLITE_BUSY
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         found = path.stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _wal_bytes(path: Path) -> int:
-    try:
-        return path.with_name(f"{path.name}-wal").stat().st_size
-    except OSError:
-        return 0
 
 
 _databases: "weakref.WeakSet[Database]" = weakref.WeakSet()

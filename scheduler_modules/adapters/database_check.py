@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scheduler_modules.errors import DatabaseUnavailable, DiskFull, SchedulerError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 VERSION_TABLE = "scheduler_alembic_version"
 LOCK_WAIT_SEC = 30.0
 

@@ -102,7 +102,7 @@ def _run_revisions(path: Path, mode: str, before: Callable[[Connection], None]) 
     try:
         with engine.begin() as connection:
             before(connection)
-            _run_alembic(connection)
+            run_alembic(connection)
     except DBAPIError as error:
         if isinstance(error.orig, sqlite3.Error):
             raise error.orig from error
@@ -115,7 +115,8 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     )
 
 
-def _run_alembic(connection: Connection) -> None:
+def run_alembic(connection: Connection) -> None:
+    """Run the revisions that are missing, inside the connection's transaction."""
     # Its own lines would tell what `database_migrated` tells, at greater length.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     from alembic import command

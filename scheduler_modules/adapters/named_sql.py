@@ -2,8 +2,9 @@
 
 A statement begins with `-- name: NAME` and runs to the next such line. A suffix says what it gives
 back: none - rows; `!` - the number of rows changed; `<!` - the id of the row inserted.
-`-- part: NAME` is a piece of a statement, put in wherever `{NAME}` stands. Other lines that begin
-with `--` are for readers. Parameters are written `:name`, the way sqlite3 takes them.
+`-- part: NAME` is a piece of a statement, put in wherever `{NAME}` stands; it may hold others.
+Other lines that begin with `--` are for readers. Parameters are written `:name`, the way sqlite3
+takes them.
 """
 
 import functools
@@ -54,5 +55,10 @@ def parse_statements(text: str) -> Statements:
     found: dict[str, dict[str, str]] = {"": {}, "!": {}, "<!": {}}
     for kind, name, suffix, _ in heads:
         if kind == "name":
-            found[suffix][name] = _PART.sub(lambda match: parts[match[1]], bodies[name])
+            found[suffix][name] = _whole(bodies[name], parts)
     return Statements(rows=found[""], changes=found["!"], inserts=found["<!"])
+
+
+def _whole(text: str, parts: dict[str, str]) -> str:
+    """Return the text with its parts put in, and theirs."""
+    return _PART.sub(lambda match: _whole(parts[match[1]], parts), text)

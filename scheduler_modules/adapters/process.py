@@ -5,7 +5,7 @@ import errno
 import logging
 import os
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import msgspec
@@ -57,50 +57,68 @@ class LinuxProcesses:
         A tmux server is spared even with the marker: a run may have been the first to need ours,
         which carries everybody's sessions.
         """
-        entry = _MARKER + os.fsencode(run_token) if run_token else b""
-        sessions = {pid for pid in pane_pids if pid > 1}
+        return self.of_runs({run_token: pane_pids})[run_token]
+
+    def of_runs(
+        self, pane_pids: Mapping[str, Collection[int]]
+    ) -> dict[str, list[ProcessIdentity]]:
+        wanted = _Wanted(
+            tokens={os.fsencode(token): token for token in pane_pids if token},
+            sessions={pid: token for token, pids in pane_pids.items() for pid in pids if pid > 1},
+        )
         looked = {1, os.getpid()}
-        found: list[ProcessIdentity] = []
+        found: dict[str, list[ProcessIdentity]] = {token: [] for token in pane_pids}
         for _ in range(_MAX_LOOKS):
             fresh = set(_numbers("/proc")) - looked
             looked |= fresh
-            verdicts = [self._judge(pid, entry, sessions) for pid in fresh]
-            found += [verdict for verdict in verdicts if isinstance(verdict, ProcessIdentity)]
+            is_whole = True
+            for pid in fresh:
+                verdict = self._judge(pid, wanted)
+                if isinstance(verdict, _Found):
+                    found[verdict.token].append(verdict.process)
+                elif verdict is _Verdict.ENDED:
+                    is_whole = False
             # Whoever ended between being listed and being read may have left a child that was
             # not listed: only a look that missed nobody tells who is there.
-            if not any(verdict is _Verdict.ENDED for verdict in verdicts):
-                return sorted(found)
-        if not found:
+            if is_whole:
+                return {token: sorted(processes) for token, processes in found.items()}
+        if not all(found.values()):
             raise SchedulerError("processes come and go too fast to tell whether some are a run's")
-        return sorted(found)
+        return {token: sorted(processes) for token, processes in found.items()}
 
-    def _judge(
-        self, pid: int, entry: bytes, sessions: Collection[int]
-    ) -> "ProcessIdentity | _Verdict":
+    def _judge(self, pid: int, wanted: "_Wanted") -> "_Found | _Verdict":
         seen = _look(pid)
         if seen is None:
             return _Verdict.ENDED
         environs: list[list[bytes]] = []
-        if seen.session in sessions:
+        token = wanted.sessions.get(seen.session)
+        if token is not None:
             # What runs as another user there (sudo) is as much out of reach as its environment.
-            is_meant = _may_signal(pid)
+            token = token if _may_signal(pid) else None
         else:
             # Nothing to read: it ended, has none, or is just being replaced by another program,
             # which is quick.
             environs = _environs(seen) or _environs(seen)
-            is_meant = any(self._is_marked(environ, entry) for environ in environs)
-        if is_meant or not environs:
+            token = next(filter(None, (self._mark(one, wanted) for one in environs)), None)
+        if token is not None or not environs:
             # Was that still the same process?
             again = _look(pid)
             if again is None or again.identity != seen.identity:
                 return _Verdict.ENDED
-        if not is_meant or _is_tmux_server(seen):
+        if token is None or _is_tmux_server(seen):
             return _Verdict.ANOTHER
-        return seen.identity
+        return _Found(token, seen.identity)
 
-    def _is_marked(self, environ: list[bytes], entry: bytes) -> bool:
-        if not entry or entry not in environ:
-            return False
+    def _mark(self, environ: list[bytes], wanted: "_Wanted") -> str | None:
+        """Return the token of the wanted run that an environment belongs to, if any."""
+        for entry in environ:
+            if entry.startswith(_MARKER):
+                token = wanted.tokens.get(entry[len(_MARKER) :])
+                if token is not None:
+                    return token if self._is_of_our_home(environ) else None
+        return None
+
+    def _is_of_our_home(self, environ: list[bytes]) -> bool:
         homes = [value[len(_HOME) :] for value in environ if value.startswith(_HOME)]
         return self._home is None or not homes or os.path.realpath(homes[0]) == self._home
 
@@ -130,6 +148,20 @@ class LinuxProcesses:
             if handle is not None:
                 os.close(handle)
         return True
+
+
+class _Wanted(msgspec.Struct, frozen=True):
+    """Whose processes are looked for."""
+
+    tokens: dict[bytes, str]
+    """By what stands in the environment."""
+    sessions: dict[int, str]
+    """By process session: those of the runs' panes."""
+
+
+class _Found(msgspec.Struct, frozen=True):
+    token: str
+    process: ProcessIdentity
 
 
 class _Verdict(enum.Enum):

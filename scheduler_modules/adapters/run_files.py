@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shutil
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,6 +86,20 @@ class DiskRunFiles:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 raise _ours(path, error) from error
+
+    def remove_logs(self, token: str) -> None:
+        _check(token, "any")
+        folder = self._logs_dir / "runs" / token
+        try:
+            # A link in its place is somebody else's: what it leads to stays.
+            if folder.is_symlink():
+                folder.unlink()
+            else:
+                shutil.rmtree(folder)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _ours(folder, error) from error
 
     def _base(self, token: str, role: str) -> Path:
         _check(token, role)

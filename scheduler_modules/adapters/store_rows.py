@@ -2,7 +2,7 @@
 
 import enum
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Any, TypeVar
@@ -13,6 +13,8 @@ from scheduler_modules.errors import DatabaseUnavailable
 from scheduler_modules.model import (
     Dependency,
     Fact,
+    Group,
+    NewProject,
     Outcome,
     Project,
     Run,
@@ -96,35 +98,102 @@ def storable_text(text: str | None) -> str | None:
     return text and text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def project_from_row(row: Row) -> Project:
-    """Return the value of a row of the part `select_project`."""
-    stored_status = text_or_none(row[2])
-    spec_path = text_or_none(row[1]) or ""
+def project_from_row(row: Sequence[Any]) -> Project:
+    """Return the value of a row of the part `project_columns`."""
+    if not _is_as_we_write(tuple(map(type, row))):
+        row = _readable(row)
+    status = row[2]
     return Project(
         id=row[0],
-        spec_path=spec_path,
-        status=canonical_status(stored_status),
-        stored_status=stored_status,
-        enqueued_at=parse_time(row[3]),
-        name=row[4] or safe_stem(PurePath(spec_path).stem) or _NO_NAME,
-        project_path=text_or_none(row[5]),
-        started_at=parse_time(row[6]),
-        completed_at=parse_time(row[7]),
-        priority=whole(row[8]),
-        error_message=text_or_none(row[9]),
-        batch_id=text_or_none(row[10]),
-        retry_count=whole(row[11]),
-        enhanced_spec_path=text_or_none(row[12]),
-        session_name=text_or_none(row[13] or row[14] or row[15] or None),
-        fresh_start=str(row[16]).lower() in {"1", "true"},
+        spec_path=row[1],
+        status=_canonical_status(status),
+        stored_status=status,
+        enqueued_at=row[3],
+        name=row[4] or name_of(row[1]),
+        project_path=row[5],
+        started_at=row[6],
+        completed_at=row[7],
+        priority=row[8],
+        error_message=row[9],
+        batch_id=row[10],
+        retry_count=row[11],
+        enhanced_spec_path=row[12],
+        session_name=row[13] or row[14] or row[15] or None,
+        fresh_start=bool(row[16]),
         base_dir=row[17],
         not_before=row[18],
-        retries_used=whole(row[19]),
+        retries_used=row[19] or 0,
+        group=row[20] or "",
+        host=row[21],
+        held_at=row[22],
     )
 
 
+_canonical_status = functools.lru_cache(maxsize=256)(canonical_status)
+
+_TEXTS = (2, 5, 9, 10, 12, 13, 14, 15)
+_TIMES = (3, 6, 7)
+_NUMBERS = (8, 11)
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_as_we_write(types: tuple[type, ...]) -> bool:
+    """Say whether rows of these types need no second look: all of ours, most of old programs'.
+
+    Times do: a number may be infinite. Few have none, so a row with one is looked at once more.
+    """
+    return (
+        types[1] is str
+        and all(types[place] in (str, _NONE) for place in _TEXTS)
+        and all(types[place] in (float, _NONE) for place in _TIMES)
+        and all(types[place] is int for place in (*_NUMBERS, 16))
+    )
+
+
+def _readable(row: Sequence[Any]) -> list[Any]:
+    """Return a row that an old program wrote with each value as the type its column is for."""
+    values = list(row)
+    values[1] = text_or_none(row[1]) or ""
+    for place in _TEXTS:
+        values[place] = text_or_none(row[place])
+    for place in _TIMES:
+        values[place] = parse_time(row[place])
+    for place in _NUMBERS:
+        values[place] = whole(row[place])
+    values[16] = str(row[16]).lower() in {"1", "true"}
+    return values
+
+
+def name_of(spec_path: str) -> str:
+    """Return the name of a project that was given none."""
+    return safe_stem(PurePath(spec_path).stem) or _NO_NAME
+
+
+def new_project_to_rows(new: NewProject) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the parameters of `add_project`, and of `put_plan` without the id."""
+    row = {
+        "spec_path": new.spec_path,
+        "project_path": new.project_path,
+        "enqueued_at": new.enqueued_at,
+        "priority": new.priority,
+        "batch_id": new.batch_id,
+        "retry_count": new.retry_count,
+    }
+    plan = {
+        "name": new.name,
+        "base_dir": new.base_dir,
+        "spec_key": new.spec_key,
+        "project_key": new.project_key,
+        "not_before": new.not_before,
+        "group_name": new.group,
+        "host": new.host,
+        "held_at": new.held_at,
+    }
+    return row, plan
+
+
 def project_to_row(project: Project) -> dict[str, Any]:
-    """Return the parameters of `save_project` and `save_plan`, guard excepted."""
+    """Return the parameters of `save_project`, guard excepted."""
     return {
         "id": project.id,
         "status": str(project.status),
@@ -140,9 +209,21 @@ def project_to_row(project: Project) -> dict[str, Any]:
     }
 
 
+def plan_to_row(project: Project) -> dict[str, Any]:
+    """Return the parameters of `save_plan`, without the id."""
+    return {
+        "not_before": project.not_before,
+        "retries_used": project.retries_used,
+        "group_name": project.group,
+        "host": project.host,
+        "held_at": project.held_at,
+    }
+
+
 def run_from_row(row: Row) -> Run:
     """Return the value of a row of the part `select_run`, whose order is that of `Run`."""
     columns = dict(zip(Run.__struct_fields__, row, strict=True))
+    columns["is_pause_wanted"] = bool(columns["is_pause_wanted"])
     return Run(**columns | _run_words(columns))
 
 
@@ -171,9 +252,10 @@ def _optional_word(words: type[_Word], value: str | None) -> _Word | None:
 def run_to_row(run: Run) -> dict[str, Any]:
     """Return the parameters of `add_run` and `save_run`."""
     return msgspec.structs.asdict(run) | {
-        "phase": run.phase.value,
-        "reported": run.reported and run.reported.value,
-        "outcome": run.outcome and run.outcome.value,
+        "phase": str(run.phase),
+        "reported": run.reported and str(run.reported),
+        "outcome": run.outcome and str(run.outcome),
+        "is_pause_wanted": int(run.is_pause_wanted),
         "reported_note": storable_text(run.reported_note),
         "reason": storable_text(run.reason),
     }
@@ -209,6 +291,18 @@ def dependency_from_row(row: Row) -> Dependency:
         spec_key=spec_key,
         project_id=project_id,
         status=None if project_id is None else canonical_status(text_or_none(status)),
+    )
+
+
+def group_from_row(row: Row, counts: Mapping[Row, int]) -> Group:
+    """Return the value of a row of `groups`. `counts`: by name, and 1 for running, 0 for queued."""
+    name, max_running, paused_at = row
+    return Group(
+        name=name,
+        max_running=max_running,
+        paused_at=paused_at,
+        queued=counts.get((name, 0), 0),
+        running=counts.get((name, 1), 0),
     )
 
 

@@ -6,22 +6,28 @@ import signal
 
 import msgspec
 
-from scheduler_modules.model import PaneState, ServerIdentity
+from scheduler_modules.tmux_values import (
+    PaneState,
+    ServerIdentity,
+)
 
 SERVER_FORMAT = "server:#{pid} #{start_time}"
 PANE_FORMAT = (
     "pane:#{session_id} #{window_id} #{pane_id} #{session_created} #{window_index} #{pane_pid}"
-    " #{window_activity} #{pane_dead} [#{pane_dead_status}] [#{pane_dead_signal}]"
+    " #{window_activity} #{?pane_dead,[#{pane_dead_status}][#{pane_dead_signal}],}"
     " #{q:@scheduler_project_id} #{q:@scheduler_run} #{session_name}:#{window_name}"
 )
 """`q:` puts a backslash before every space of an option's value. Names come last: tmux keeps `:`
 out of those of sessions, and newlines out of all."""
 
+_MAX_DIGITS = 18
 _SERVER = re.compile(r"server:(\d+) (\d+)")
+_QUOTED = r"([^\\ \n]*(?:\\.[^\\ \n]*)*)"
 _PANE = re.compile(
-    r"pane:(\$\d+) (@\d+) (%\d+) (\d+) (\d+) (\d+) (\d*) ([01]?) \[(\d*)\] \[(\w*)\] (.*)"
+    r"^pane:(\$\d+) (@\d+) (%\d+) (\d+) (\d+) (\d+) (\d*) ((?:\[\d*\]\[\w*\])?)"
+    rf" {_QUOTED} {_QUOTED} ([^:\n]*):(.*)$",
+    re.MULTILINE,
 )
-_OPTIONS_AND_NAMES = re.compile(r"((?:\\.|[^\\ ])*) ((?:\\.|[^\\ ])*) ([^:]*):(.*)")
 _MADE = re.compile(r"made:(\$\d+) (@\d+) (%\d+) (\d+) (\d+)")
 
 
@@ -82,8 +88,11 @@ def parse_panes(stdout: str) -> list[PaneState]:
     Raises:
         ValueError: a line of ours is garbled. To drop it would be to call a pane gone.
     """
-    # Not splitlines(): a window's name may hold U+2028 and others it takes for line ends.
-    return [_pane(line) for line in stdout.split("\n") if line.startswith("pane:")]
+    # One pattern over the whole text: a thousand panes are read in a few milliseconds.
+    found = _PANE.findall(stdout)
+    if len(found) != stdout.count("\npane:") + stdout.startswith("pane:"):
+        raise ValueError(f"not a pane: {_first_garbled(stdout)!r}")
+    return [_pane(fields) for fields in found]
 
 
 def parse_made(stdout: str) -> list[Made]:
@@ -96,26 +105,31 @@ def parse_made(stdout: str) -> list[Made]:
     ]
 
 
-def _pane(line: str) -> PaneState:
-    head = _PANE.fullmatch(line)
-    tail = _OPTIONS_AND_NAMES.fullmatch(head[11]) if head else None
-    if head is None or tail is None:
-        raise ValueError(f"not a pane: {line!r}")
+def _first_garbled(stdout: str) -> str:
+    # Not splitlines(): a window's name may hold U+2028 and others it takes for line ends.
+    lines = (line for line in stdout.split("\n") if line.startswith("pane:"))
+    return next(line for line in lines if not _PANE.fullmatch(line))
+
+
+def _pane(fields: tuple[str, ...]) -> PaneState:
+    session_id, window_id, pane_id, created, index, pid, activity, end = fields[:8]
+    project, token, session_name, window_name = fields[8:]
+    status, signal_text = end[1:-1].split("][") if end else ("", "")
     return PaneState(
-        session_id=head[1],
-        window_id=head[2],
-        pane_id=head[3],
-        session_created_at=int(head[4]),
-        window_index=int(head[5]),
-        pid=int(head[6]),
-        activity_at=int(head[7] or 0),
-        is_dead=head[8] == "1",
-        dead_status=int(head[9]) if head[9] else None,
-        dead_signal=_signal_number(head[10]),
-        project_id=_number(_unquoted(tail[1])),
-        run_token=_unquoted(tail[2]) or None,
-        session_name=tail[3],
-        window_name=tail[4],
+        session_id=session_id,
+        window_id=window_id,
+        pane_id=pane_id,
+        session_created_at=int(created),
+        window_index=int(index),
+        pid=int(pid),
+        activity_at=int(activity or 0),
+        is_dead=end != "",
+        dead_status=int(status) if status else None,
+        dead_signal=_signal_number(signal_text) if signal_text else None,
+        project_id=_number(project),
+        run_token=_unquoted(token) or None,
+        session_name=session_name,
+        window_name=window_name,
     )
 
 
@@ -128,8 +142,8 @@ def _signal_number(text: str) -> int | None:
 
 
 def _number(text: str) -> int | None:
-    return int(text) if re.fullmatch(r"\d{1,18}", text) else None
+    return int(text) if text.isdecimal() and len(text) <= _MAX_DIGITS else None
 
 
 def _unquoted(text: str) -> str:
-    return re.sub(r"\\(.)", r"\1", text)
+    return re.sub(r"\\(.)", r"\1", text) if "\\" in text else text

@@ -12,13 +12,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from scheduler_modules.errors import TmuxRefused
-from scheduler_modules.model import PaneCommand, ServerIdentity, SessionPlan
+from scheduler_modules.tmux_values import (
+    PaneCommand,
+    ServerIdentity,
+    SessionPlan,
+)
 from scheduler_modules.utils import ROLE_PATTERN, SESSION_PATTERN
 
 COMMAND_LIMIT_BYTES = 16_000
 """tmux sends a command line as one message of 16,384 bytes, its own header included."""
 GUARD_PATH = "/tmux-option-exit-unattached-is-on"
 """A file that never exists: see `unattached_guard`."""
+KEEPER_PREFIX = "_orchestrator-"
+"""How the sessions begin that our control-mode clients sit in. Nobody is shown them."""
 PROJECT_OPTION = "@scheduler_project_id"
 RUN_OPTION = "@scheduler_run"
 
@@ -119,6 +125,29 @@ def undo_line(kind: str, target_id: str, server: ServerIdentity) -> list[str]:
     return ["if-shell", "-F", _is_server(server), action]
 
 
+def keeper_line(name: str) -> list[str]:
+    """Return the arguments that attach a control-mode client to a new session of its own.
+
+    The session goes with its client, however that ends, so nobody ever has to look for keepers
+    of the dead: one that is there is in use. The client in turn goes with the session, or tmux
+    would put it into a project's.
+    """
+    session = f"={name}:"
+    flags = ("-f", "no-output,ignore-size", "-c", "/")
+    # Not `destroy-unattached on`: it ends the session under a client that is just leaving if
+    # another one leaves at that moment, and then tmux 3.3a crashes (19 of 100 on a busy server).
+    gone = f"if-shell -F -t {session} '#{{session_attached}}' '' 'kill-session -t ={name}'"
+    return joined(
+        [
+            unattached_guard(),
+            ["new-session", *flags, "-s", name, "--", "/bin/sh", "-c", "exec sleep 2147483647"],
+            ["set-option", "-t", session, "destroy-unattached", "off"],
+            ["set-option", "-t", session, "detach-on-destroy", "on"],
+            ["set-hook", "-t", session, "client-detached", gone],
+        ]
+    )
+
+
 def unattached_guard() -> list[str]:
     """Return a command that fails, and so stops its line, while `exit-unattached` is on.
 
@@ -207,6 +236,8 @@ def check_session_name(name: str) -> None:
         raise TmuxRefused(
             f"session name {name!r}: allowed are up to 64 letters, digits, '_' and '-'"
         )
+    if name.startswith(KEEPER_PREFIX):
+        raise TmuxRefused(f"session name {name!r}: {KEEPER_PREFIX}... is kept for the scheduler")
 
 
 def check_token(token: str) -> None:

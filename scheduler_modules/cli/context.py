@@ -12,14 +12,25 @@ from scheduler_modules.errors import UnusableHome
 
 if TYPE_CHECKING:
     from scheduler_modules.config import LoadedConfig, SchedulerConfig
-    from scheduler_modules.ports import Clock, Locks, Processes, QueueStore, RunFiles, Tmux
+    from scheduler_modules.ports import (
+        Clock,
+        Locks,
+        Processes,
+        RunFiles,
+        Tmux,
+        WakeupSource,
+    )
+    from scheduler_modules.queue_control import QueueControl
     from scheduler_modules.queue_manager import QueueManager
+    from scheduler_modules.store_port import QueueStore
 
 
 class RunLog(Protocol):
     """The log of one window, as bytes; it remembers how far it was read."""
 
     def tail_lines(self, count: int) -> bytes: ...
+
+    def tail_bytes(self, limit_bytes: int) -> bytes: ...
 
     def read_new(self) -> bytes: ...
 
@@ -30,6 +41,8 @@ class Parts(Protocol):
     def open_clock(self) -> "Clock": ...
 
     def open_queue(self, config: "SchedulerConfig") -> "QueueManager": ...
+
+    def make_control(self, queue: "QueueManager") -> "QueueControl": ...
 
     def open_tmux(self, config: "SchedulerConfig") -> "Tmux": ...
 
@@ -46,6 +59,10 @@ class Parts(Protocol):
     def run_log_path(self, config: "SchedulerConfig", token: str, role: str) -> Path: ...
 
     def host_name(self, config: "SchedulerConfig") -> str: ...
+
+    def open_change_sources(
+        self, config: "SchedulerConfig", clock: "Clock"
+    ) -> "list[WakeupSource]": ...
 
 
 class Cli:
@@ -120,6 +137,11 @@ class Cli:
 
         with told_on(self.terminal):
             return self.parts.open_queue(self.config)
+
+    @cached_property
+    def control(self) -> "QueueControl":
+        """What decides when things may start."""
+        return self.parts.make_control(self.queue)
 
     @property
     def store(self) -> "QueueStore":

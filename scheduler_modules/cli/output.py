@@ -166,6 +166,13 @@ class Terminal:
     def yellow(self, text: str) -> str:
         return _styled(text, _YELLOW, self.has_color)
 
+    def styled(self, text: str, code: str) -> str:
+        """Return data in a colour of that number (SGR), where colours are wanted."""
+        return _styled(text, code, self.has_color)
+
+    def dim_talk(self, text: str) -> str:
+        return self._styled_talk(text, _DIM)
+
     def _styled_talk(self, text: str, code: str) -> str:
         return _styled(text, code, self._may_color and _is_tty(self.stderr))
 

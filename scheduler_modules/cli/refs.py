@@ -7,7 +7,7 @@ from typing import TextIO
 from scheduler_modules.cli.words import state_word
 from scheduler_modules.errors import InvalidInput, NotFound, ProjectNotFound
 from scheduler_modules.model import Project, ProjectState
-from scheduler_modules.ports import QueueStore
+from scheduler_modules.store_port import QueueStore
 from scheduler_modules.utils import one_line
 
 LAST = "@last"
@@ -18,6 +18,7 @@ _MAX_ID = 2**63 - 1
 _NUMBERS = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")
 _SIGNED = re.compile(r"[+-][0-9]+")
 _SHOWN = 8
+_NAMED_LOOKED_AT = 200
 
 
 def find_one(store: QueueStore, token: str) -> Project:
@@ -130,7 +131,7 @@ def _by_name(store: QueueStore, token: str) -> Project:
     wanted = token.lower()
     if not wanted.strip():
         raise InvalidInput("an empty name means no project; give an id or a name")
-    beginning = [p for p in store.projects(newest_first=True) if p.name.lower().startswith(wanted)]
+    beginning = store.projects_named(token, _NAMED_LOOKED_AT)
     exact = [project for project in beginning if project.name.lower() == wanted]
     matches = exact or beginning
     if not matches:

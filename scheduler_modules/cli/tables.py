@@ -15,10 +15,12 @@ from scheduler_modules.utils import one_line
 
 MIN_WIDTH = 40
 _GAP = 2
-_HEADS = (" ID", "STATE", "PROJECT", "PRIO", "TIME", "NOTE")
-_PROJECT, _NOTE = 2, 5
-_AT_THE_RIGHT = frozenset({0, 3})
+_HEADS = (" ID", "STATE", "PROJECT", "GROUP", "PRIO", "TIME", "HOST", "NOTE")
+_PROJECT, _GROUP, _HOST, _NOTE = 2, 3, 6, 7
+_AT_THE_RIGHT = frozenset({0, 4})
+_NOTHING = "-"
 _WIDEST_PROJECT, _LEAST_PROJECT, _LEAST_NOTE = 48, 10, 20
+_WIDEST_NAME = 20
 
 Row = tuple[Text, ...]
 
@@ -35,7 +37,7 @@ def project_table(terminal: Terminal, cards: Sequence[Card], now: float) -> str:
 
 
 def table_of(rows: Sequence[Row], width: int) -> Table:
-    """Return a table of projects.
+    """Return a table of projects; the columns of groups and hosts only where they tell something.
 
     On a narrow terminal the note gives way, then the project's name; the other columns are never
     made narrower.
@@ -60,28 +62,59 @@ def table_of(rows: Sequence[Row], width: int) -> Table:
     return table
 
 
+def lines_of(rows: Sequence[Row], width: int, shown: slice) -> list[Text]:
+    """Return the head and those of the rows as lines of a fixed width, to be placed by the caller.
+
+    The columns fit all rows, so that none jumps when other ones are shown.
+    """
+    widths = _widths(rows, width)
+    head = tuple(Text(name, style="dim") for name in _HEADS)
+    return [_joined(row, widths, width) for row in (head, *rows[shown])]
+
+
+def _joined(row: Row, widths: Sequence[int], width: int) -> Text:
+    line = Text(no_wrap=True)
+    for number, cells in enumerate(widths):
+        if cells <= 0:
+            continue
+        cell = row[number].copy()
+        cell.truncate(cells, overflow="ellipsis")
+        if number in _AT_THE_RIGHT:
+            cell.pad_left(cells - cell.cell_len)
+        else:
+            cell.pad_right(cells - cell.cell_len)
+        line.append_text(cell).append(" " * _GAP)
+    line.truncate(width, pad=True)
+    return line
+
+
 def row_of(card: Card, now: float) -> Row:
-    """Return the cells of one project. Texts are never read as markup."""
+    """Return the cells of one project, the note last. Texts are never read as markup."""
     project = card.project
     return (
         Text(str(project.id)),
         state_text(card.word),
         Text(one_line(project.name, 60)),
+        Text(one_line(project.group, 60) or _NOTHING),
         Text(str(project.priority)),
         Text(time_text(project, now)),
+        Text(one_line(card.elsewhere or "", 60) or _NOTHING),
         Text(card.note, style="yellow" if card.needs_you else ""),
     )
 
 
 def _widths(rows: Sequence[Row], width: int) -> list[int]:
-    """Return the width of each column in cells; 0 where a note has no place at all."""
+    """Return the width of each column in cells; 0: it is not shown."""
     wanted = [
         max(len(head), *(row[number].cell_len for row in rows), 1)
         for number, head in enumerate(_HEADS)
     ]
     wanted[_PROJECT] = min(wanted[_PROJECT], _WIDEST_PROJECT)
-    fixed = sum(wanted) - wanted[_PROJECT] - wanted[_NOTE] + _GAP * (len(_HEADS) - 1)
-    left = width - fixed
+    for number in (_GROUP, _HOST):
+        is_told = any(row[number].plain != _NOTHING for row in rows)
+        wanted[number] = min(wanted[number], _WIDEST_NAME) if is_told else 0
+    gaps = sum(cells > 0 for cells in wanted) - 1
+    left = width - (sum(wanted) - wanted[_PROJECT] - wanted[_NOTE] + _GAP * gaps)
     least_note = min(wanted[_NOTE], _LEAST_NOTE)
     least_project = min(wanted[_PROJECT], _LEAST_PROJECT)
     wanted[_PROJECT] = min(wanted[_PROJECT], max(least_project, left - least_note))

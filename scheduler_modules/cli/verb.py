@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from scheduler_modules.cli.context import Cli
+from scheduler_modules.utils import DEFAULT_GROUP
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -17,7 +18,41 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 pass_cli = click.make_pass_decorator(Cli)
 
-PRIORITY = click.IntRange(-1000, 1000)
+_MINUS = "\N{MINUS SIGN}"
+
+
+class _Priority(click.IntRange):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        plain: Any = value.replace(_MINUS, "-") if isinstance(value, str) else value
+        return int(super().convert(plain, param, ctx))
+
+
+PRIORITY = _Priority(-1000, 1000)
+
+
+def group_name(word: str) -> str:
+    """Return the name of the group that a word means; the default one has none."""
+    return "" if word.lower() in {DEFAULT_GROUP, "-"} else word
+
+
+def group_option(help_text: str, *, multiple: bool = False) -> Callable[[F], F]:
+    """Return `--group`: a known or new group's name, None (or nothing) where it is not given."""
+
+    def named(word: str) -> str:
+        from scheduler_modules.queue_control import check_group_name
+
+        name = group_name(word)
+        check_group_name(name)
+        return name
+
+    def convert(_ctx: click.Context, _param: click.Parameter, given: Any) -> Any:
+        if multiple:
+            return tuple(map(named, given))
+        return None if given is None else named(given)
+
+    return click.option(
+        "--group", metavar="GROUP", multiple=multiple, callback=convert, help=help_text
+    )
 
 
 def complete_file(
@@ -39,13 +74,28 @@ def complete_folder(
 
 
 class VerbGroup(click.Group):
-    """A verb with verbs of its own."""
+    """A verb with verbs of its own. What all verbs share may also stand before those.
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args and not ctx.resilient_parsing:
-            *names, last = self.commands
-            raise click.UsageError(f"{self.name} needs {', '.join(names)} or {last}", ctx)
-        return super().parse_args(ctx, args)
+    `default`: the one that is meant if none is named; None: that is refused.
+    """
+
+    def __init__(
+        self, *args: Any, default: str | None = None, examples: Sequence[str] = (), **kwargs: Any
+    ) -> None:
+        kwargs["invoke_without_command"] = True
+        super().__init__(*args, **kwargs)
+        self.params.extend(_shared_options())
+        self.default = default
+        self.examples = tuple(examples)
+        self.callback = click.pass_context(self._without_one)
+
+    def _without_one(self, ctx: click.Context) -> Any:
+        if ctx.invoked_subcommand is not None:
+            return None
+        if self.default is not None:
+            return ctx.invoke(self.commands[self.default])
+        *names, last = self.commands
+        raise click.UsageError(f"{self.name} needs {', '.join(names)} or {last}", ctx)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -58,6 +108,10 @@ class VerbGroup(click.Group):
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:  # noqa: ARG002 - click calls it so
         return help_option()
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        _write_examples(self.examples, formatter)
+        super().format_help(ctx, formatter)
 
 
 class Verb(click.Command):
@@ -72,11 +126,29 @@ class Verb(click.Command):
         return help_option()
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for example in self.examples:
-            command = example if PROGRAM in example else f"{PROGRAM} {example}"
-            formatter.write(f"$ {command}\n")
-        formatter.write_paragraph()
+        _write_examples(self.examples, formatter)
         super().format_help(ctx, formatter)
+
+
+def _write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> None:
+    for example in examples:
+        command = example if PROGRAM in example else f"{PROGRAM} {example}"
+        formatter.write(f"$ {command}\n")
+    formatter.write_paragraph()
+
+
+class NumberVerb(Verb):
+    """A verb whose first argument is a number, which may be negative."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # Click takes -5 for an option; a true minus sign it leaves to the number's type.
+        for place, word in enumerate(args):
+            if word == "--":
+                break
+            if word[:1] == "-" and word[1:].isdecimal():
+                args = [*args[:place], _MINUS + word[1:], *args[place + 1 :]]
+                break
+        return super().parse_args(ctx, args)
 
 
 def unknown_verb(name: str, known: Sequence[str], program: str) -> str:
@@ -158,10 +230,12 @@ def _set_home(ctx: click.Context, _param: click.Parameter, folder: str | None) -
         cli.set_home(folder)
 
 
-def verb(*, examples: Sequence[str] = (), name: str | None = None) -> Callable[[F], Verb]:
+def verb(
+    *, examples: Sequence[str] = (), name: str | None = None, cls: type[Verb] = Verb
+) -> Callable[[F], Verb]:
     """Make a function a verb; its docstring is the help."""
 
     def decorate(function: F) -> Verb:
-        return click.command(name=name, cls=Verb, examples=examples)(function)
+        return click.command(name=name, cls=cls, examples=examples)(function)
 
     return decorate

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import PurePath
-from typing import Any
 
 import msgspec
 
@@ -12,21 +11,25 @@ from scheduler_modules.cli.daemons import why_nothing_launches
 from scheduler_modules.cli.words import (
     ENDED_WORDS,
     NEEDS_PERSON_WORDS,
+    PAUSED,
     SUCCESS_WORDS,
     command_text,
+    group_label,
     state_word,
     status_word,
 )
 from scheduler_modules.model import (
     Dependency,
-    Fact,
     LaunchPlan,
     Project,
     ProjectState,
     Run,
     RunPhase,
 )
-from scheduler_modules.utils import iso_utc, one_line, short_duration
+from scheduler_modules.utils import one_line, short_duration
+
+BY_PROJECT, BY_GROUP, BY_QUEUE = "project", "group", "queue"
+"""What may be paused."""
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,14 +46,16 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     waits_for: tuple[Dependency, ...] = ()
     """What has to be done first and is not."""
     elsewhere: str | None = None
-    """The other machine it runs on; None where that is this one, or nothing runs."""
+    """The other machine it runs on, or may only run on; None where it may be this one."""
+    paused: str | None = None
+    """What a person has paused, so that it stands still; None: nothing."""
 
 
 class Cards:
     """Makes cards; what is the same for all is asked once."""
 
     def __init__(self, cli: Cli) -> None:
-        self._cli = cli
+        self.cli = cli
         self._store = cli.store
         self._now = cli.clock.now()
         self._open = {run.project_id: run for run in self._store.open_runs()}
@@ -60,61 +65,125 @@ class Cards:
     def make(self, project: Project) -> Card:
         """Return the card of one project."""
         run = self._open.get(project.id)
-        word = state_word(project, run)
-        waits_for: tuple[Dependency, ...] = ()
-        needs_you = None
         if project.state is ProjectState.QUEUED:
-            found = self._store.dependencies(project.id)
-            waits_for = tuple(entry for entry in found if not entry.is_met)
-            needs_you = next((_hopeless(entry) for entry in waits_for if is_dead_end(entry)), None)
-            note = f"! {needs_you}" if needs_you else self._queued_note(project, waits_for)
-        elif project.state is ProjectState.PROCESSING:
+            return self._queued(project)
+        needs_you, note = None, one_line(project.error_message or "")
+        word = state_word(project, run)
+        if project.state is ProjectState.PROCESSING:
             note = self._running_note(run)
-        else:
-            note = one_line(project.error_message or "")
-            if project.state is ProjectState.COMPLETED:
-                note = ""
-            elif project.status in NEEDS_PERSON_WORDS or project.status not in ENDED_WORDS:
-                needs_you = note or f"it is {word or 'in no state'}; retry puts it in the queue"
-                note = needs_you
+        elif project.state is ProjectState.COMPLETED:
+            note = ""
+        elif project.status in NEEDS_PERSON_WORDS or project.status not in ENDED_WORDS:
+            note = note or f"it is {word or 'in no state'}; retry puts it in the queue"
+            needs_you = note
         return Card(
             project=project,
             run=run,
             word=word,
             note=note,
             needs_you=needs_you,
-            waits_for=waits_for,
+            paused=BY_PROJECT if word == PAUSED else None,
             elsewhere=run.host if run is not None and run.host != self._host else None,
         )
 
+    def could_start(self, project: Project) -> bool:
+        """Whether a queued project waits for nothing but a slot."""
+        is_early = project.not_before is not None and project.not_before > self._now
+        if is_early or self._pause_of(project)[0] or project.host not in {None, self._host}:
+            return False
+        return all(entry.is_met for entry in self._store.dependencies(project.id))
+
+    def _queued(self, project: Project) -> Card:
+        found = self._store.dependencies(project.id)
+        waits_for = tuple(entry for entry in found if not entry.is_met)
+        needs_you = next((_hopeless(entry) for entry in waits_for if is_dead_end(entry)), None)
+        paused, why = self._pause_of(project)
+        return Card(
+            project=project,
+            run=None,
+            word=state_word(project, None) if paused is None else PAUSED,
+            note=f"! {needs_you}" if needs_you else why or self._queued_note(project, waits_for),
+            needs_you=needs_you,
+            waits_for=waits_for,
+            paused=paused,
+            elsewhere=project.host if project.host != self._host else None,
+        )
+
+    def _pause_of(self, project: Project) -> tuple[str | None, str]:
+        """Return what a person has paused, so that it does not start, and that in words."""
+        if project.held_at is not None:
+            return BY_PROJECT, f"stashed {short_duration(self._now - project.held_at)} ago"
+        if project.group in self._paused_groups:
+            return BY_GROUP, f"group {group_label(project.group)} is paused"
+        if self._is_queue_paused:
+            return BY_QUEUE, "the queue is paused"
+        return None, ""
+
+    @cached_property
+    def _paused_groups(self) -> frozenset[str]:
+        groups = self._store.groups(is_counted=False)
+        return frozenset(group.name for group in groups if group.paused_at is not None)
+
+    @cached_property
+    def _is_queue_paused(self) -> bool:
+        return self.cli.control.paused_at() is not None
+
     @cached_property
     def _has_daemon(self) -> bool:
-        return why_nothing_launches(self._cli.locks) is None
+        return why_nothing_launches(self.cli.locks) is None
 
     def _running_note(self, run: Run | None) -> str:
         if run is None:
             return "started by another program"
         there = "" if run.host == self._host else f"on {one_line(run.host, 60)}"
-        return ", ".join(filter(None, (there, _progress_note(run))))
+        return ", ".join(filter(None, (there, self._pause_note(run), _progress_note(run))))
+
+    def _pause_note(self, run: Run) -> str:
+        if not run.is_pause_wanted:
+            return ""
+        if run.paused_boot_sec is None:
+            is_stopped = self._has_daemon or run.host != self._host
+            who = "its processes are being stopped" if is_stopped else "a daemon has to stop it"
+            return who if run.phase is not RunPhase.STARTING else "paused once it has started"
+        clock = self.cli.clock
+        if run.host != self._host or run.boot_id != clock.boot_id():
+            return ""
+        return f"paused {short_duration(clock.since_boot_sec() - run.paused_boot_sec)} ago"
 
     def _queued_note(self, project: Project, waits_for: tuple[Dependency, ...]) -> str:
         if project.id in self._being_ended:
             if self._has_daemon:
                 return "reset: old processes are being ended"
             return "reset: a daemon has to end its old processes"
+        said = []
+        if project.host not in {None, self._host}:
+            said.append(f"only on {one_line(project.host or '', 60)}")
         if waits_for:
-            return "after " + ", ".join(_named(entry) for entry in waits_for)
-        if project.retries_used == 0:
-            return ""
+            said.append("after " + ", ".join(_named(entry) for entry in waits_for))
+        is_waiting = project.not_before is not None and project.not_before > self._now
+        if project.retries_used > 0 and not waits_for:
+            said.append(self._retry_note(project, is_waiting))
+        elif is_waiting:
+            said.append(start_note(project.not_before or 0, self._now))
+        return ", ".join(said)
+
+    def _retry_note(self, project: Project, is_waiting: bool) -> str:
         note = f"retry {project.retries_used} of {self._retries(project)}"
-        if project.not_before is not None and project.not_before > self._now:
-            note += f" in {short_duration(project.not_before - self._now)}"
+        if is_waiting:
+            note += f" in {short_duration((project.not_before or 0) - self._now)}"
         return one_line(f"{note}: {project.error_message or 'it failed'}")
 
     def _retries(self, project: Project) -> str:
         runs = self._store.runs_of(project.id)
         plan = plan_of(runs[-1]) if runs else None
         return str(max(plan.retries, project.retries_used)) if plan else "?"
+
+
+def start_note(at: float, now: float) -> str:
+    """Return when a project starts: `starts 22:30 (in 4h00m)`."""
+    from scheduler_modules.cli.moments import start_text
+
+    return start_text(at, now)
 
 
 def is_dead_end(entry: Dependency) -> bool:
@@ -162,76 +231,6 @@ def _progress_note(run: Run) -> str:
     if run.attempt > 1:
         said.append(f"attempt {run.attempt}")
     return ", ".join(said)
-
-
-def card_json(card: Card) -> dict[str, Any]:
-    """Return a card as JSON knows it."""
-    return {
-        **project_json(card.project, card.word),
-        "attempt": card.run.attempt if card.run else None,
-        "host": card.run.host if card.run else None,
-        "note": card.note or None,
-        "needs_you": card.needs_you,
-        "waits_for": [dependency_json(entry) for entry in card.waits_for],
-    }
-
-
-def project_json(project: Project, word: str) -> dict[str, Any]:
-    """Return a project as JSON knows it; `word` is its state as people read it."""
-    return {
-        "id": project.id,
-        "name": project.name,
-        "state": word,
-        "status": project.status,
-        "spec_path": project.spec_path,
-        "project_path": project.project_path,
-        "priority": project.priority,
-        "batch_id": project.batch_id,
-        "queued_at": iso_utc(project.enqueued_at),
-        "started_at": iso_utc(project.started_at),
-        "ended_at": iso_utc(project.completed_at),
-        "not_before": iso_utc(project.not_before),
-        "retries_used": project.retries_used,
-        "session": project.session_name,
-        "reason": project.error_message,
-    }
-
-
-def dependency_json(entry: Dependency) -> dict[str, Any]:
-    return {
-        "spec_path": entry.spec_key,
-        "project_id": entry.project_id,
-        "status": entry.status,
-        "is_met": entry.is_met,
-    }
-
-
-def run_json(run: Run) -> dict[str, Any]:
-    """Return a run as JSON knows it; its token stays with us."""
-    return {
-        "attempt": run.attempt,
-        "phase": run.phase.value,
-        "host": run.host,
-        "session": run.session_name,
-        "launches": run.launches,
-        "claimed_at": iso_utc(run.claimed_at),
-        "started_at": iso_utc(run.started_at),
-        "ended_at": iso_utc(run.ended_at),
-        "outcome": run.outcome.value if run.outcome else None,
-        "exit_code": run.exit_code,
-        "reason": run.reason,
-        "reported": run.reported.value if run.reported else None,
-        "reported_note": run.reported_note,
-    }
-
-
-def fact_json(fact: Fact) -> dict[str, Any]:
-    return {
-        "id": fact.id,
-        "at": iso_utc(fact.at),
-        "name": fact.name,
-        "detail": dict(fact.detail),
-    }
 
 
 def by_urgency(cards: Iterable[Card]) -> list[Card]:

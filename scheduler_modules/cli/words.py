@@ -1,12 +1,15 @@
 """States, times and facts as people read them: one symbol and one word each. Pure."""
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from types import MappingProxyType
 
 from scheduler_modules.model import Fact, FactName, Outcome, Project, ProjectState, Run, RunPhase
-from scheduler_modules.utils import one_line, short_duration
+from scheduler_modules.utils import DEFAULT_GROUP, iso_utc, one_line, short_duration
 
-RUNNING, VERIFYING = "running", "verifying"
+RUNNING, VERIFYING, PAUSED = "running", "verifying", "paused"
+TOLD_BY_CARDS = frozenset({RUNNING, VERIFYING, PAUSED, "queued"})
+"""Words that say more than the stored status."""
 NO_STATUS = "(none)"
 """What people read where a row of another program has no status."""
 LONG = 4000
@@ -17,6 +20,7 @@ _SYMBOLS: Mapping[str, str] = MappingProxyType(
         "queued": "○",
         RUNNING: "●",
         VERIFYING: "◐",
+        PAUSED: "⏸",
         "credit_paused": "⏸",
         "zombie": "!",
         "timing_out": "!",
@@ -29,6 +33,7 @@ _SYMBOLS: Mapping[str, str] = MappingProxyType(
 )
 _COLORS: Mapping[str, str] = MappingProxyType(
     {"●": "green", "◐": "cyan", "✓": "green", "✗": "red", "!": "yellow", "?": "yellow"}
+    | {"⏸": "magenta"}
 )
 
 ENDED_WORDS = frozenset(
@@ -46,8 +51,23 @@ _OUTCOME_WORDS: Mapping[str, str] = MappingProxyType(
 def state_word(project: Project, run: Run | None) -> str:
     """Return the word for a project's state; `run` is the open one, None if none is."""
     if project.state is ProjectState.PROCESSING:
+        if run is not None and run.is_pause_wanted:
+            return PAUSED
         return VERIFYING if run is not None and run.phase is RunPhase.VERIFYING else RUNNING
+    if project.state is ProjectState.QUEUED and project.held_at is not None:
+        return PAUSED
     return project.status or "unknown"
+
+
+def group_label(name: str) -> str:
+    """Return a group's name as people call it."""
+    return name or DEFAULT_GROUP
+
+
+def start_time(project: Project) -> float | None:
+    """Return when a queued project starts at the earliest, as a person said; None: at once."""
+    is_told = project.state is ProjectState.QUEUED and project.retries_used == 0
+    return project.not_before if is_told else None
 
 
 def status_word(status: str) -> str:
@@ -142,6 +162,10 @@ _FACT_WORDS: Mapping[str, str] = MappingProxyType(
         FactName.PROJECT_RECOVERED: "marked as recovered",
         FactName.PROJECT_REMOVED: "removed",
         FactName.PROJECT_CHANGED: "changed",
+        FactName.PROJECT_HELD: "paused",
+        FactName.PROJECT_RELEASED: "resumed",
+        FactName.RUN_PAUSED: "its processes are stopped",
+        FactName.RUN_RESUMED: "its processes go on",
         FactName.RUN_RELAUNCHED: "launched again after a crash",
         FactName.RUN_ADOPTED: "its session was found again",
         FactName.RUN_CLEANED: "its last processes are gone",
@@ -166,8 +190,20 @@ def _detail_text(fact: Fact, key: str) -> str:
         outcome = str(value)
         is_told = outcome == fact.name.removeprefix("project_") or bool(fact.detail.get("reason"))
         return "" if is_told else outcome_word(outcome)
+    if key in {"group", "start_at", "after"}:
+        return one_line(_wish_text(key, value), 300)
     if key in {"was", "status"}:
         value = status_word(str(value))
     if key == "exit_code" and f"exit {value}" in str(fact.detail.get("reason")):
         return ""
-    return one_line(f"{key.replace('_', ' ')} {value}", 300)
+    return one_line(f"{key.replace('_', ' ')} {value if value != '' else 'any'}", 300)
+
+
+def _wish_text(key: str, value: object) -> str:
+    """Return what a person wanted changed of a queued project."""
+    if key == "group":
+        return f"group {group_label(str(value))}"
+    if key == "start_at":
+        return f"starts {iso_utc(value) if isinstance(value, float) else value}"
+    names = [PurePath(str(path)).name for path in value] if isinstance(value, list) else []
+    return f"after {', '.join(names) or 'none'}"

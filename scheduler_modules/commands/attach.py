@@ -23,7 +23,7 @@ def attach_verb(cli: Cli, project: str) -> None:
     A session that was kept after the end of its run can be looked at as well.
     """
     found = find_one(cli.store, project)
-    session = _session(cli, found)
+    session = session_of(cli, found)
     argv = cli.tmux.attach_argv(session)
     if not cli.terminal.has_person:
         raise NotPossible(f"attach needs a terminal; from one, type: {shlex.join(argv)}")
@@ -34,7 +34,7 @@ def attach_verb(cli: Cli, project: str) -> None:
         raise TmuxUnavailable(f"{argv[0]} cannot be started: {error.strerror}") from error
 
 
-def _session(cli: Cli, project: Project) -> str:
+def session_of(cli: Cli, project: Project) -> str:
     """Return the name of the project's session, which is there.
 
     Raises:

@@ -1,63 +1,84 @@
 """`retry`, `reset`, `remove`, `priority`: change projects, each on its own."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import click
-import msgspec
 
+from scheduler_modules.cli.changes import (
+    Result,
+    answer_all,
+    change_each,
+    change_meant,
+    change_one,
+    projects_argument,
+)
 from scheduler_modules.cli.context import Cli
 from scheduler_modules.cli.daemons import why_nothing_launches
-from scheduler_modules.cli.refs import expand, find_each
-from scheduler_modules.cli.verb import PRIORITY, pass_cli, verb
-from scheduler_modules.errors import EXIT_DONE, InvalidInput, NotFound, NotPossible
+from scheduler_modules.cli.verb import PRIORITY, NumberVerb, group_option, pass_cli, verb
+from scheduler_modules.errors import InvalidInput, NotPossible
 from scheduler_modules.model import Project, ProjectState
 from scheduler_modules.utils import one_line
 
-PROJECTS = "PROJECT..."
 _YES = click.option("-y", "--yes", is_flag=True, help="Do not ask about a running project.")
-
-_ABOUT_ONE = (InvalidInput, NotFound, NotPossible)
-
-Change = Callable[[Project], str]
-"""Changes one project; returns what has become of it, in words."""
+FAILED_WORDS = frozenset({"failed", "permanently_failed"})
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What has become of one project, or of a word that means none."""
-
-    given: str
-    id: int | None = None
-    name: str | None = None
-    outcome: str | None = None
-    """None where it was refused; then `error` says why."""
-    error: str | None = None
-    exit_code: int = EXIT_DONE
-
-
-def _projects_argument() -> Callable[[Callable[..., int]], Callable[..., int]]:
-    return click.argument("projects", metavar=PROJECTS, nargs=-1, required=True)
-
-
-@verb(examples=("retry 38", "retry 40-42,45"), name="retry")
-@_projects_argument()
+@verb(examples=("retry 38", "retry --failed --group night"), name="retry")
+@projects_argument(is_required=False)
+@click.option("--failed", is_flag=True, help="All that failed and whose spec is not queued again.")
+@group_option("Of the failed only those of a group.")
+@click.option("--batch", metavar="NAME", help="Of the failed only those of a batch.")
 @pass_cli
-def retry_verb(cli: Cli, projects: tuple[str, ...]) -> int:
+def retry_verb(
+    cli: Cli, projects: tuple[str, ...], failed: bool, group: str | None, batch: str | None
+) -> int:
     """Queue ended projects again, with all their retries.
 
     PROJECT: an id, a range (40-42,45), a name or its beginning, @last, or - for stdin.
     """
+    if not projects and not failed:
+        raise InvalidInput("which projects? give ids, or --failed")
+    if not failed and (group is not None or batch is not None):
+        raise InvalidInput("--group and --batch choose among the failed: say --failed too")
 
     def change(project: Project) -> str:
         _refuse_in_words(project)
         cli.queue.retry(project.id)
         return "queued again"
 
-    return change_each(cli, projects, change)
+    def results() -> Iterator[Result]:
+        yield from change_meant(cli, projects, change)
+        if failed:
+            found = cli.store.projects(sorted(FAILED_WORDS), group=group, batch_id=batch)
+            meant = _without_newer(cli, found)
+            if not meant:
+                cli.terminal.talk("nothing has failed that was not queued anew")
+            for project in meant:
+                yield change_one(project, change)
+
+    return answer_all(cli, results())
+
+
+def _without_newer(cli: Cli, projects: list[Project]) -> list[Project]:
+    """Return what failed without those whose spec was queued anew since: that stands for it."""
+    return [project for project in projects if _newest_of_spec(cli, project).id == project.id]
+
+
+def _newest_of_spec(cli: Cli, project: Project) -> Project:
+    key = cli.store.spec_key_of(project.id) or project.spec_path
+    (newest, *_) = cli.store.same_spec(
+        spec_path=project.spec_path,
+        spec_key=key,
+        project_path=project.project_path,
+        project_key=project.project_path,
+        statuses=sorted({*ProjectState, *FAILED_WORDS}),
+        limit=1,
+    ) or [project]
+    return newest
 
 
 @verb(examples=("reset 42", "reset 40-42 --yes"), name="reset")
-@_projects_argument()
+@projects_argument()
 @_YES
 @pass_cli
 def reset_verb(cli: Cli, projects: tuple[str, ...], yes: bool) -> int:
@@ -80,7 +101,7 @@ def reset_verb(cli: Cli, projects: tuple[str, ...], yes: bool) -> int:
 
 
 @verb(examples=("remove 38", "list --state failed -q | tmux-orchestrator remove -"), name="remove")
-@_projects_argument()
+@projects_argument()
 @pass_cli
 def remove_verb(cli: Cli, projects: tuple[str, ...]) -> int:
     """Forget projects that are not running. Their specs and logs stay where they are.
@@ -95,9 +116,9 @@ def remove_verb(cli: Cli, projects: tuple[str, ...]) -> int:
     return change_each(cli, projects, change)
 
 
-@verb(examples=("priority 10 42", "priority -- -5 parser"), name="priority")
+@verb(examples=("priority 10 42", "priority -5 parser"), name="priority", cls=NumberVerb)
 @click.argument("priority", metavar="N", type=PRIORITY)
-@_projects_argument()
+@projects_argument()
 @pass_cli
 def priority_verb(cli: Cli, priority: int, projects: tuple[str, ...]) -> int:
     """Change the priority of queued projects; higher runs first.
@@ -106,53 +127,10 @@ def priority_verb(cli: Cli, priority: int, projects: tuple[str, ...]) -> int:
     """
 
     def change(project: Project) -> str:
-        cli.queue.set_priority(project.id, priority)
+        cli.control.set_priority(project.id, priority)
         return f"priority {priority}"
 
     return change_each(cli, projects, change)
-
-
-def change_each(cli: Cli, tokens: Sequence[str], change: Change) -> int:
-    """Change what each token means, one line each; return the exit code of the worst.
-
-    One that cannot be changed does not keep the others from being.
-    """
-    codes, results = [EXIT_DONE], []
-    for token in expand(tokens, cli.terminal.stdin):
-        for result in _change_meant(cli, token, change):
-            results.append(result)
-            codes.append(result.exit_code)
-            _say(cli, result)
-    if cli.terminal.is_json:
-        cli.terminal.json({"projects": [msgspec.to_builtins(result) for result in results]})
-    return max(codes)
-
-
-def _change_meant(cli: Cli, token: str, change: Change) -> Iterator[Result]:
-    """Change what one token means and give what has become of each project.
-
-    Only what says something of that project is caught: without a database nothing else works.
-    """
-    try:
-        projects = find_each(cli.store, token)
-    except _ABOUT_ONE as error:
-        given = one_line(token)
-        yield Result(given=given, error=str(error), exit_code=error.exit_code)
-        return
-    for project in projects:
-        about: dict[str, Any] = {"given": one_line(token), "id": project.id, "name": project.name}
-        try:
-            yield Result(**about, outcome=change(project))
-        except _ABOUT_ONE as error:
-            yield Result(**about, error=str(error), exit_code=error.exit_code)
-
-
-def _say(cli: Cli, result: Result) -> None:
-    if result.error is not None:
-        cli.terminal.error(result.error)
-    elif not cli.terminal.is_json and not cli.terminal.is_quiet:
-        name = one_line(result.name or "", 60)
-        cli.terminal.line(f"{result.id}  {name}  {result.outcome}")
 
 
 def _refuse_in_words(project: Project) -> None:

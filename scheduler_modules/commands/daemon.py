@@ -43,7 +43,7 @@ _LINES_SHOWN = 2
 _ERROR = "error: "
 
 
-@click.group(name="daemon", cls=VerbGroup)
+@click.group(name="daemon", cls=VerbGroup, examples=("daemon start", "daemon status"))
 def daemon_verb() -> None:
     """Start, stop, look at or run the daemon: it takes projects off the queue and runs them."""
 

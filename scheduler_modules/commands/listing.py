@@ -1,18 +1,21 @@
 """`list`: what needs a person, then what runs, waits and has ended."""
 
 from collections.abc import Iterator
-from itertools import chain
 
 import click
 import msgspec
 
 from scheduler_modules.cli.context import Cli
-from scheduler_modules.cli.verb import pass_cli, verb
-from scheduler_modules.cli.views import Card, Cards, by_urgency, card_json
+from scheduler_modules.cli.documents import card_json
+from scheduler_modules.cli.verb import group_option, pass_cli, verb
+from scheduler_modules.cli.views import Card, Cards, by_urgency
 from scheduler_modules.cli.words import (
     ENDED_WORDS,
+    PAUSED,
     RUNNING,
+    TOLD_BY_CARDS,
     VERIFYING,
+    group_label,
     status_of_word,
     status_word,
 )
@@ -20,11 +23,32 @@ from scheduler_modules.errors import InvalidInput
 from scheduler_modules.model import Project, ProjectState
 from scheduler_modules.utils import iso_utc, one_line
 
+RUNNING_SHOWN = 200
 QUEUED_SHOWN = 50
 ENDED_SHOWN = 10
 _MAX_SHOWN = 1_000_000
 # The last ones by id are nearly the last to end; this many more make sure of it.
 _ENDED_LOOKED_AT = 5
+
+
+class _Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """Which projects are asked for; None: whichever."""
+
+    state: str | None = None
+    """A word as people read it."""
+    batch: str | None = None
+    group: str | None = None
+    limits: tuple[int | None, int | None, int | None]
+    """How many at most of those that run or need a person, are queued, and have ended."""
+
+    @property
+    def is_filtered(self) -> bool:
+        return not (self.state is None and self.batch is None and self.group is None)
+
+    def __str__(self) -> str:
+        group = None if self.group is None else group_label(self.group)
+        given = {"--state": self.state, "--batch": self.batch, "--group": group}
+        return " ".join(f'{name} "{one_line(word, 40)}"' for name, word in given.items() if word)
 
 
 class _Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,10 +58,11 @@ class _Page(msgspec.Struct, frozen=True, kw_only=True):
     left_out: dict[str, int]
 
 
-@verb(examples=("list", "list --state failed --json"), name="list")
+@verb(examples=("list --group night", "list --state failed --json"), name="list")
 @click.option("--all", "show_all", is_flag=True, help="All of them, however many.")
-@click.option("--state", metavar="STATE", help="Only these: queued, running, failed, ...")
+@click.option("--state", metavar="STATE", help="Only these: queued, running, paused, failed, ...")
 @click.option("--batch", metavar="NAME", help="Only those of a batch.")
+@group_option("Only those of a group.")
 @click.option(
     "-n",
     "count",
@@ -47,14 +72,22 @@ class _Page(msgspec.Struct, frozen=True, kw_only=True):
 )
 @pass_cli
 def list_verb(
-    cli: Cli, show_all: bool, state: str | None, batch: str | None, count: int | None
+    cli: Cli,
+    show_all: bool,
+    state: str | None,
+    batch: str | None,
+    group: str | None,
+    count: int | None,
 ) -> None:
     """Show projects: those that need you first, then running, queued and the last ended.
 
     In a pipe: one project a line, tabs between id, state, name, priority, the time since when it
     is in that state, and note.
     """
-    page = _page(cli, show_all, state, batch, count)
+    wish = _Wish(state=state, batch=batch, group=group, limits=(None, count, count))
+    if count is None and not (show_all or wish.is_filtered):
+        wish = msgspec.structs.replace(wish, limits=(RUNNING_SHOWN, QUEUED_SHOWN, ENDED_SHOWN))
+    page = _page(cli, wish)
     terminal = cli.terminal
     if terminal.is_json:
         projects = [card_json(card) for card in page.cards]
@@ -69,80 +102,73 @@ def list_verb(
         terminal.write(project_table(terminal, page.cards, cli.clock.now()))
     else:
         terminal.write("".join(f"{_record(card)}\n" for card in page.cards))
-    _say_the_rest(cli, page, _asked_for(state, batch))
+    _say_the_rest(cli, page, str(wish))
 
 
-def _page(
-    cli: Cli, show_all: bool, state: str | None, batch: str | None, count: int | None
-) -> _Page:
+def _page(cli: Cli, wish: _Wish) -> _Page:
     counts = cli.store.counts()
-    is_filtered = state is not None or batch is not None
-    limits = (count, count)
-    if count is None and not (show_all or is_filtered):
-        limits = (QUEUED_SHOWN, ENDED_SHOWN)
-    wanted = None if state is None else _status(state, counts)
-    found = list(_projects(cli, wanted, batch, *limits))
+    word = (wish.state or "").strip().lower().replace("-", "_")
+    found = list(_projects(cli, _statuses(word, counts), wish))
     cards = Cards(cli)
     made = [cards.make(project) for project in found]
-    if state is not None and status_of_word(state) != state.strip().lower():
-        made = [card for card in made if card.word == state.strip().lower()]
-    return _Page(cards=by_urgency(made), left_out=_left_out(counts, found, is_filtered))
+    if word in TOLD_BY_CARDS:
+        made = [card for card in made if card.word == word]
+    left_out = {} if wish.is_filtered else _left_out(counts, found)
+    return _Page(cards=by_urgency(made), left_out=left_out)
 
 
-def _status(word: str, counts: dict[str, int]) -> str:
-    """Return the stored status of a state word.
+def _statuses(word: str, counts: dict[str, int]) -> set[str]:
+    """Return the stored statuses that a state word may stand for; all there are for no word.
 
     Raises:
         InvalidInput: no state is called so, and no row either.
     """
+    if not word:
+        return set(counts)
+    if word == PAUSED:
+        return {ProjectState.QUEUED, ProjectState.PROCESSING}
     status = status_of_word(word)
     if status not in {*ProjectState, *counts}:
-        known = ", ".join([RUNNING, VERIFYING, *(s for s in ProjectState if s != "processing")])
+        plain = (state for state in ProjectState if state is not ProjectState.PROCESSING)
+        known = ", ".join([RUNNING, VERIFYING, PAUSED, *plain])
         raise InvalidInput(f'--state "{one_line(word, 40)}": no such state; known: {known}')
-    return status
+    return {status}
 
 
-def _projects(
-    cli: Cli,
-    wanted: str | None,
-    batch: str | None,
-    queued_limit: int | None,
-    ended_limit: int | None,
-) -> Iterator[Project]:
+def _projects(cli: Cli, present: set[str], wish: _Wish) -> Iterator[Project]:
     """Give the projects in the order they are shown."""
-    present = set(cli.store.counts()) if wanted is None else {wanted}
     ended = sorted(present & ENDED_WORDS)
-    queued = present & {ProjectState.QUEUED}
-    others = sorted(present - ENDED_WORDS - queued - {ProjectState.PROCESSING})
-    sections = chain(
-        _some(cli, others, batch, None),
-        _some(cli, sorted(present & {ProjectState.PROCESSING}), batch, None),
-        _some(cli, sorted(queued), batch, queued_limit),
-    )
-    yield from sections
-    yield from _last_ended(cli, ended, batch, ended_limit)
+    others = sorted(present - ENDED_WORDS - {ProjectState.QUEUED, ProjectState.PROCESSING})
+    active_limit, queued_limit, ended_limit = wish.limits
+    yield from _some(cli, others, wish, active_limit)
+    for status, limit in (
+        (ProjectState.PROCESSING, active_limit),
+        (ProjectState.QUEUED, queued_limit),
+    ):
+        yield from _some(cli, sorted(present & {status}), wish, limit)
+    yield from _last_ended(cli, ended, wish, ended_limit)
 
 
-def _some(cli: Cli, statuses: list[str], batch: str | None, limit: int | None) -> list[Project]:
-    return cli.store.projects(statuses, batch_id=batch, limit=limit) if statuses else []
+def _some(cli: Cli, statuses: list[str], wish: _Wish, limit: int | None) -> list[Project]:
+    if not statuses:
+        return []
+    return cli.store.projects(statuses, batch_id=wish.batch, group=wish.group, limit=limit)
 
 
-def _last_ended(
-    cli: Cli, statuses: list[str], batch: str | None, limit: int | None
-) -> list[Project]:
+def _last_ended(cli: Cli, statuses: list[str], wish: _Wish, limit: int | None) -> list[Project]:
     """Return ended projects, the last to end first."""
     if not statuses or limit == 0:
         return []
     looked_at = None if limit is None else limit * _ENDED_LOOKED_AT
-    found = cli.store.projects(statuses, batch_id=batch, limit=looked_at, newest_first=True)
+    found = cli.store.projects(
+        statuses, batch_id=wish.batch, group=wish.group, limit=looked_at, newest_first=True
+    )
     found.sort(key=lambda project: project.completed_at or 0, reverse=True)
     return found[:limit]
 
 
-def _left_out(counts: dict[str, int], found: list[Project], is_filtered: bool) -> dict[str, int]:
-    """Return how many projects of each status are not shown; nothing where only some are asked."""
-    if is_filtered:
-        return {}
+def _left_out(counts: dict[str, int], found: list[Project]) -> dict[str, int]:
+    """Return how many projects of each status are not shown."""
     shown: dict[str, int] = {}
     for project in found:
         shown[project.status] = shown.get(project.status, 0) + 1
@@ -162,12 +188,6 @@ def _record(card: Card) -> str:
         card.note or "-",
     )
     return "\t".join(fields)
-
-
-def _asked_for(state: str | None, batch: str | None) -> str:
-    """Return the filters in words; empty where there are none."""
-    given = {"--state": state, "--batch": batch}
-    return " ".join(f'{name} "{one_line(word, 40)}"' for name, word in given.items() if word)
 
 
 def _say_the_rest(cli: Cli, page: _Page, asked_for: str) -> None:

@@ -1,21 +1,23 @@
 """`logs`: what the windows of a project printed."""
 
+from collections.abc import Sequence
+
 import click
 import msgspec
 
 from scheduler_modules.cli.context import Cli
+from scheduler_modules.cli.log_lines import LineCutter, roles_of, runs_after
 from scheduler_modules.cli.refs import find_one
 from scheduler_modules.cli.verb import pass_cli, verb
-from scheduler_modules.cli.views import launched, plan_of
+from scheduler_modules.cli.views import launched
 from scheduler_modules.cli.words import LONG, status_word
 from scheduler_modules.errors import EXIT_DONE, EXIT_INTERRUPTED, NotFound, NotPossible
 from scheduler_modules.model import Project, ProjectState, Run
-from scheduler_modules.utils import one_line, plain_text
+from scheduler_modules.utils import one_line
 
 POLL_SEC = 0.25
 DEFAULT_LINES = 200
 MAX_LINES = 10_000_000
-_LONGEST_HELD = 65_536
 _ON_THEIR_WAY = frozenset({ProjectState.QUEUED, ProjectState.PROCESSING})
 
 
@@ -93,37 +95,25 @@ class LogWriter:
         self._terminal = cli.terminal
         self._about = {"id": run.project_id, "attempt": run.attempt, "window": role}
         self._is_raw = is_raw
-        self._held = b""
+        self._cutter = LineCutter(is_raw=is_raw)
 
     def write(self, content: bytes) -> None:
         """Write what is complete of this and of what was held back before."""
         if self._is_raw and not self._terminal.is_json:
             self._terminal.write_bytes(content)
             return
-        self._held += content
-        # What follows a carriage return may be written over: a line counts when it has ended.
-        end = self._held.rfind(b"\n") + 1
-        if end == 0 and len(self._held) > _LONGEST_HELD:
-            end = len(self._held)
-        complete, self._held = self._held[:end], self._held[end:]
-        self._print(complete)
+        self._print(self._cutter.cut(content))
 
     def finish(self) -> None:
         """Write what was held back."""
-        complete, self._held = self._held, b""
-        self._print(complete)
+        self._print(self._cutter.finish())
 
-    def _print(self, content: bytes) -> None:
-        text = content.decode(errors="replace")
-        for line in _lines(text if self._is_raw else plain_text(text)):
+    def _print(self, lines: Sequence[str]) -> None:
+        for line in lines:
             if self._terminal.is_json:
                 self._terminal.json({**self._about, "line": line})
             else:
                 self._terminal.line(line)
-
-
-def _lines(text: str) -> list[str]:
-    return text.removesuffix("\n").split("\n") if text else []
 
 
 def _run(cli: Cli, project: Project, attempt: int | None, is_patient: bool) -> Run:
@@ -165,7 +155,7 @@ def _newest_run(cli: Cli, project_id: int, after: int, is_patient: bool) -> Run 
     """Return the newest run later than that attempt, waiting for it while one is to come."""
     has_said = False
     while True:
-        runs = [run for run in launched(cli.store.runs_of(project_id)) if run.attempt > after]
+        runs = runs_after(cli.store, project_id, after)
         if runs:
             return runs[-1]
         project = cli.store.project(project_id)
@@ -193,10 +183,7 @@ def _role(run: Run, wanted: str | None) -> str:
     Raises:
         NotFound: the run had no such window.
     """
-    plan = plan_of(run)
-    roles = [window.role for window in plan.windows] if plan else ["main"]
-    if plan and plan.verify:
-        roles.append("verify")
+    roles = roles_of(run)
     if wanted is not None and wanted not in roles:
         raise NotFound(
             f'no window "{one_line(wanted, 40)}" in project {run.project_id}; '

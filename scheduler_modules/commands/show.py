@@ -7,24 +7,18 @@ import click
 import msgspec
 
 from scheduler_modules.cli.context import Cli
+from scheduler_modules.cli.documents import card_json, dependency_json, fact_json, run_json
 from scheduler_modules.cli.refs import find_one
 from scheduler_modules.cli.verb import pass_cli, verb
-from scheduler_modules.cli.views import (
-    Card,
-    Cards,
-    card_json,
-    dependency_json,
-    fact_json,
-    launched,
-    plan_of,
-    run_json,
-)
+from scheduler_modules.cli.views import BY_GROUP, BY_QUEUE, Card, Cards, launched, plan_of
 from scheduler_modules.cli.words import (
     LONG,
     command_text,
     fact_text,
+    group_label,
     offset,
     outcome_word,
+    start_time,
     status_word,
     symbol,
 )
@@ -122,6 +116,8 @@ def _next_steps(card: Card, has_run: bool) -> list[str]:
     if card.needs_you and card.waits_for:
         dead = next((e.project_id for e in card.waits_for if e.project_id is not None), None)
         return [f"show {dead}"] if dead is not None else [f"remove {number}"]
+    if card.paused is not None:
+        return [f"resume {_paused_thing(card)}"]
     match card.project.state:
         case ProjectState.PROCESSING:
             steps = [f"logs -f {number}", f"attach {number}", f"wait {number}"]
@@ -132,6 +128,13 @@ def _next_steps(card: Card, has_run: bool) -> list[str]:
             return [f"logs {number}"] if has_run else []
         case _:
             return [*([f"logs {number}"] if has_run else []), f"retry {number}"]
+
+
+def _paused_thing(card: Card) -> str:
+    """Return what `resume` has to be told."""
+    if card.paused == BY_GROUP:
+        return f"--group {group_label(card.project.group)}"
+    return "--all" if card.paused == BY_QUEUE else str(card.project.id)
 
 
 def _as_json(dossier: Dossier) -> dict[str, Any]:
@@ -175,11 +178,14 @@ def _fields(dossier: Dossier) -> list[tuple[str, str | None]]:
         ("folder", project.project_path or (plan.cwd if plan else "found by the spec")),
         ("status", status_word(project.status)),
         ("priority", str(project.priority)),
+        ("group", group_label(project.group)),
         ("batch", project.batch_id),
+        ("only on", project.host),
         ("queued", iso_utc(project.enqueued_at)),
         ("started", iso_utc(project.started_at)),
         ("ended", iso_utc(project.completed_at)),
-        ("not before", iso_utc(project.not_before)),
+        ("set aside", iso_utc(project.held_at)),
+        ("starts" if start_time(project) else "not before", iso_utc(project.not_before)),
         ("command", command_text(plan.windows[0].argv) if plan else None),
         ("verify", command_text(plan.verify) if plan and plan.verify else None),
         ("time limit", short_duration(plan.timeout_sec) if plan and plan.timeout_sec else None),

@@ -1,21 +1,33 @@
 """`status`: is everything fine, what needs me, what is next."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from scheduler_modules.cli.context import Cli
 from scheduler_modules.cli.daemons import Daemon, is_launching, running_daemons
+from scheduler_modules.cli.documents import card_json
 from scheduler_modules.cli.verb import pass_cli, verb
-from scheduler_modules.cli.views import Card, Cards, card_json
-from scheduler_modules.cli.words import ENDED_WORDS, LONG, SUCCESS_WORDS, ago, status_word, symbol
-from scheduler_modules.model import ProjectState
+from scheduler_modules.cli.views import Card, Cards, start_note
+from scheduler_modules.cli.words import (
+    ENDED_WORDS,
+    LONG,
+    PAUSED,
+    SUCCESS_WORDS,
+    ago,
+    group_label,
+    status_word,
+    symbol,
+)
+from scheduler_modules.model import Group, ProjectState
 from scheduler_modules.utils import iso_utc, one_line
 
 QUEUED_LOOKED_AT = 50
+STRAY_LOOKED_AT = 200
 FAILED_SHOWN = 5
 RECENT_SEC = 86_400
+_PLENTY = 1_000_000_000
 
 
 class _Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +45,13 @@ class _Standing(msgspec.Struct, frozen=True, kw_only=True):
     """What starts as soon as a slot is free."""
     counts: dict[str, int]
     free_slots: int
+    paused_at: float | None
+    """Since when the whole queue is paused."""
+    paused_groups: list[Group]
+    due_at: float | None
+    """When the next start time or retry comes; None: none waits."""
+    due: Card | None
+    """The project that it belongs to, as far as that was looked at."""
 
     @property
     def trouble(self) -> str | None:
@@ -58,13 +77,15 @@ def _standing(cli: Cli) -> _Standing:
     cards = Cards(cli)
     known = {*ENDED_WORDS, ProjectState.QUEUED, ProjectState.PROCESSING}
     stray = sorted(set(counts) - known)
-    looked_at = store.projects(stray) if stray else []
+    looked_at = store.projects(stray, limit=STRAY_LOOKED_AT) if stray else []
     looked_at += store.projects([ProjectState.QUEUED], limit=QUEUED_LOOKED_AT)
     made = [cards.make(project) for project in looked_at]
     failed = store.projects(
         sorted(ENDED_WORDS - SUCCESS_WORDS), newest_first=True, limit=FAILED_SHOWN
     )
-    upcoming = cli.queue.peek()
+    # With slots in plenty: what is next is next also while none is free.
+    upcoming = store.next_claimable(now, cli.host, _PLENTY)
+    due_at = store.next_due()
     running = [cards.make(project) for project in store.projects([ProjectState.PROCESSING])]
     return _Standing(
         daemons=running_daemons(cli.locks, cli.parts.open_processes(cli.config), cli.clock),
@@ -72,7 +93,13 @@ def _standing(cli: Cli) -> _Standing:
         needs_you=[card for card in made if card.needs_you],
         failed=[cards.make(p) for p in failed if (p.completed_at or 0) > now - RECENT_SEC],
         elsewhere=[card for card in running if card.elsewhere],
-        next_up=None if upcoming is None else cards.make(upcoming),
+        next_up=None if upcoming is None else cards.make(upcoming.project),
+        paused_at=cli.control.paused_at(),
+        paused_groups=[g for g in store.groups(is_counted=False) if g.paused_at is not None],
+        due_at=due_at,
+        due=next((card for card in made if card.project.not_before == due_at), None)
+        if due_at is not None
+        else None,
         counts=counts,
         free_slots=cli.queue.free_slots(),
     )
@@ -93,8 +120,10 @@ def _print(cli: Cli, standing: _Standing) -> None:
     for card in standing.elsewhere:
         there = one_line(card.elsewhere or "", 60)
         terminal.line(f"{symbol(card.word)} {card.word} on {there}: {_named(card)}  (holds a slot)")
+    for text in _paused_texts(standing, now):
+        terminal.line(terminal.yellow(f"{symbol(PAUSED)} {text}"))
     slots = f"{standing.free_slots} of {cli.config.max_concurrent_projects} slots free"
-    upcoming = _named(standing.next_up) if standing.next_up else "nothing"
+    upcoming = _named(standing.next_up) if standing.next_up else _due_text(standing, now)
     terminal.line(f"○ next: {upcoming}  ({slots})")
     counts = sorted(standing.counts.items())
     told = ", ".join(f"{count:,} {status_word(status)}" for status, count in counts)
@@ -103,6 +132,21 @@ def _print(cli: Cli, standing: _Standing) -> None:
         terminal.next_step("tmux-orchestrator daemon start")
     elif standing.needs_you:
         terminal.next_step(f"tmux-orchestrator show {standing.needs_you[0].project.id}")
+
+
+def _paused_texts(standing: _Standing, now: float) -> Iterator[str]:
+    if standing.paused_at is not None:
+        yield f"the queue is paused since {ago(standing.paused_at, now)}: nothing new starts"
+    for group in standing.paused_groups:
+        yield f"group {group_label(group.name)} is paused since {ago(group.paused_at, now)}"
+
+
+def _due_text(standing: _Standing, now: float) -> str:
+    """Return what comes by itself where nothing may start now."""
+    if standing.due_at is None:
+        return "nothing"
+    who = _named(standing.due) if standing.due else "nothing now; the first of those that wait"
+    return f"{who}  {start_note(standing.due_at, now)}"
 
 
 def _is_calm(standing: _Standing) -> bool:
@@ -163,6 +207,9 @@ def _as_json(cli: Cli, standing: _Standing) -> dict[str, Any]:
         "failed": [card_json(card) for card in standing.failed],
         "elsewhere": [card_json(card) for card in standing.elsewhere],
         "next": card_json(standing.next_up) if standing.next_up else None,
+        "next_due": iso_utc(standing.due_at),
+        "paused_at": iso_utc(standing.paused_at),
+        "paused_groups": [group_label(group.name) for group in standing.paused_groups],
         "slots": cli.config.max_concurrent_projects,
         "free_slots": standing.free_slots,
         "counts": standing.counts,

@@ -11,7 +11,7 @@ import msgspec
 from scheduler_modules.cli.context import Cli
 from scheduler_modules.cli.daemons import why_nothing_launches
 from scheduler_modules.cli.refs import expand, find_each
-from scheduler_modules.cli.verb import pass_cli, verb
+from scheduler_modules.cli.verb import group_option, pass_cli, verb
 from scheduler_modules.cli.views import Card, Cards, is_dead_end, plan_of
 from scheduler_modules.cli.words import ENDED_WORDS, SUCCESS_WORDS, VERIFYING
 from scheduler_modules.errors import (
@@ -20,6 +20,7 @@ from scheduler_modules.errors import (
     EXIT_INTERRUPTED,
     InvalidInput,
     NoDaemon,
+    NotFound,
     NotPossible,
     SchedulerError,
 )
@@ -42,9 +43,12 @@ def _refuse_nan(_ctx: click.Context, _param: click.Parameter, value: float | Non
     return value
 
 
-@verb(examples=("wait 42 43", "wait --all --timeout 3600"), name="wait")
+@verb(examples=("wait 40-42 --any", "wait --batch night --timeout 3600"), name="wait")
 @click.argument("projects", metavar="[PROJECT]...", nargs=-1)
 @click.option("--all", "wait_all", is_flag=True, help="All that are queued or running now.")
+@group_option("All of a group that are queued or running now.")
+@click.option("--batch", metavar="NAME", help="All of a batch, ended ones included.")
+@click.option("--any", "wait_any", is_flag=True, help="Until the first of them has ended.")
 @click.option(
     "--timeout",
     "timeout_sec",
@@ -55,33 +59,62 @@ def _refuse_nan(_ctx: click.Context, _param: click.Parameter, value: float | Non
 )
 @pass_cli
 def wait_verb(
-    cli: Cli, projects: tuple[str, ...], wait_all: bool, timeout_sec: float | None
+    cli: Cli,
+    projects: tuple[str, ...],
+    wait_all: bool,
+    group: str | None,
+    batch: str | None,
+    wait_any: bool,
+    timeout_sec: float | None,
 ) -> int:
     """Wait until projects have ended, retries and verification included.
 
-    Exit 0: all completed. 1: one failed or was removed. 4: what is left can never end, or time is
-    up. 7: no daemon runs. In a pipe: one line for each change of state.
+    Exit 0: all completed (--any: the first did). 1: one failed or was removed. 4: what is left can
+    never end, or time is up. 7: no daemon runs. In a pipe: one line for each change of state.
     """
-    if not projects and not wait_all:
-        raise InvalidInput("which projects? give ids, or --all")
-    ids = _ids(cli, projects, wait_all)
-    watch = Watch(cli, ids, timeout_sec)
+    if not (projects or wait_all or group is not None or batch is not None):
+        raise InvalidInput("which projects? give ids, --group, --batch or --all")
+    ids = ids_of(cli, projects, wait_all, group=group, batch=batch)
+    watch = Watch(cli, ids, timeout_sec, is_first_enough=wait_any)
     try:
         with _reporter(cli) as report:
             watch.until_ended(report)
     except KeyboardInterrupt:
         cli.terminal.talk("stopped waiting; the work goes on")
         return EXIT_INTERRUPTED
+    if wait_any and cli.terminal.is_quiet and watch.first is not None:
+        cli.terminal.line(str(watch.first))
     return EXIT_DONE if watch.all_completed else EXIT_FAILED
 
 
-def _ids(cli: Cli, tokens: Sequence[str], wait_all: bool) -> list[int]:
+def ids_of(
+    cli: Cli,
+    tokens: Sequence[str],
+    wait_all: bool,
+    *,
+    group: str | None = None,
+    batch: str | None = None,
+) -> list[int]:
+    """Return the projects that are meant, each once.
+
+    With `wait_all` also all that have not ended, with `group` those of a group; with `batch` all
+    of a batch.
+
+    Raises:
+        NotFound, InvalidInput: a token means none, or may mean several.
+    """
     found: list[int] = []
     for token in expand(tokens, cli.terminal.stdin):
         found.extend(project.id for project in find_each(cli.store, token))
-    if wait_all:
-        active = cli.store.projects([ProjectState.PROCESSING, ProjectState.QUEUED])
+    if wait_all or group is not None:
+        statuses = [ProjectState.PROCESSING, ProjectState.QUEUED]
+        active = cli.store.projects(statuses, group=None if wait_all else group)
         found.extend(project.id for project in active)
+    if batch is not None:
+        of_batch = cli.store.projects(batch_id=batch)
+        if not of_batch:
+            raise NotFound(f'no project is of batch "{one_line(batch, 60)}"')
+        found.extend(project.id for project in of_batch)
     if not found:
         cli.terminal.talk("nothing is queued or running")
     return list(dict.fromkeys(found))
@@ -104,20 +137,51 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
             if card is not None and card.project.status not in ENDED_WORDS
         ]
 
+    @property
+    def ended(self) -> list[int]:
+        """The projects that have ended or were removed, the first to end first."""
+        pending = {card.project.id for card in self.pending}
+        ended = [number for number in self.cards if number not in pending]
+        return sorted(ended, key=self._ended_at)
+
+    def is_completed(self, number: int) -> bool:
+        card = self.cards[number]
+        return card is not None and card.project.status in SUCCESS_WORDS
+
+    def _ended_at(self, number: int) -> float:
+        card = self.cards[number]
+        return (card.project.completed_at or 0.0) if card is not None else 0.0
+
 
 class Watch:
-    """Looks at projects until all have ended or that cannot happen."""
+    """Looks at projects until all have ended or that cannot happen.
 
-    def __init__(self, cli: Cli, ids: Sequence[int], timeout_sec: float | None) -> None:
+    `alone_sec`: how long it goes on without a daemon. `is_first_enough`: until one has ended.
+    """
+
+    def __init__(
+        self,
+        cli: Cli,
+        ids: Sequence[int],
+        timeout_sec: float | None = None,
+        alone_sec: float = GRACE_SEC,
+        *,
+        is_first_enough: bool = False,
+    ) -> None:
         self._cli = cli
         self._ids = ids
         self._timeout_sec = timeout_sec
+        self._alone_sec = alone_sec
         self._began = cli.clock.since_boot_sec()
         self._alone_since: float | None = None
+        self._is_first_enough = is_first_enough
         self.all_completed = False
+        """Whether what was waited for has gone well."""
+        self.first: int | None = None
+        """The project that ended first."""
 
     def until_ended(self, report: "Reporter") -> None:
-        """Return once all have ended.
+        """Return once all have ended, or the first has where that is enough.
 
         Raises:
             NotPossible: time is up, or what is left can never end.
@@ -126,11 +190,11 @@ class Watch:
         while True:
             look = self._look()
             report.show(look)
-            if not look.pending:
-                self.all_completed = all(
-                    card is not None and card.project.status in SUCCESS_WORDS
-                    for card in look.cards.values()
-                )
+            ended = look.ended
+            if not look.pending or (self._is_first_enough and ended):
+                self.first = ended[0] if ended else None
+                awaited = ended[:1] if self._is_first_enough else list(look.cards)
+                self.all_completed = all(look.is_completed(number) for number in awaited)
                 return
             self._refuse_hopeless(look)
             self._cli.pause(POLL_SEC)
@@ -158,7 +222,7 @@ class Watch:
             return
         if self._alone_since is None:
             self._alone_since = now
-        if now - self._alone_since >= GRACE_SEC:
+        if now - self._alone_since >= self._alone_sec:
             raise NoDaemon(
                 f"{look.remark}; still {_listed(pending)}. next: tmux-orchestrator daemon start"
             )

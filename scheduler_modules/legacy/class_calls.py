@@ -11,11 +11,18 @@ from scheduler_modules.errors import InvalidInput, NotPossible, ProjectNotFound
 from scheduler_modules.event_dispatcher import EventDispatcher
 from scheduler_modules.legacy.call import working_folder
 from scheduler_modules.legacy.intake import typed_project
-from scheduler_modules.model import Project, ProjectState, TmuxSnapshot, canonical_status
+from scheduler_modules.model import (
+    Project,
+    ProjectState,
+    canonical_status,
+)
 from scheduler_modules.ports import Clock
 from scheduler_modules.queue_manager import QueueManager
 from scheduler_modules.recovery_manager import RecoveryManager
 from scheduler_modules.session_monitor import SessionMonitor
+from scheduler_modules.tmux_values import (
+    TmuxSnapshot,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -27,10 +27,12 @@ if TYPE_CHECKING:
         RecoveryCalls,
         SessionCalls,
     )
-    from scheduler_modules.model import TmuxSnapshot
     from scheduler_modules.notification_manager import NotificationManager
     from scheduler_modules.ports import Tmux
     from scheduler_modules.state_synchronizer_wrapper import StateSynchronizer
+    from scheduler_modules.tmux_values import (
+        TmuxSnapshot,
+    )
 
 DEFAULT_DATABASE = "task_queue.db"
 BUSY_TIMEOUT_SEC = 30

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from scheduler_modules.adapters.run_files import DiskRunFiles
-from scheduler_modules.errors import InvalidInput
+from scheduler_modules.errors import InvalidInput, SchedulerError
 from scheduler_modules.model import RunStart
 from tests.fakes.run_files import FakeRunFiles
 
@@ -213,3 +213,48 @@ def test_folders_given_relative_are_the_same_from_everywhere(tmp_path):
 
     assert files.log_path(TOKEN, "main").is_relative_to(tmp_path)
     assert files.runner_argv(TOKEN, "main", ["true"])[2] == f"{tmp_path}/runs/{TOKEN}.main"
+
+
+def test_the_logs_of_a_run_are_removed_alone(world):
+    world.write_log(TOKEN, "main", "gone\n")
+    world.write_log(TOKEN, "tester", "gone\n")
+    world.write_log(OTHER_TOKEN, "main", "stays\n")
+
+    world.files.remove_logs(TOKEN)
+
+    left = [world.files.last_line(*of) for of in ((TOKEN, "main"), (OTHER_TOKEN, "main"))]
+    assert left == [None, "stays"]
+
+
+def test_logs_that_are_not_there_are_removed_all_the_same(world):
+    world.files.remove_logs(TOKEN)
+
+    assert world.files.last_line(TOKEN, "main") is None
+
+
+def test_a_token_that_could_leave_the_folder_removes_no_logs(world):
+    with pytest.raises(InvalidInput):
+        world.files.remove_logs("../..")
+
+
+def test_what_a_link_in_place_of_logs_leads_to_stays(tmp_path):
+    files = RealWorld(tmp_path).files
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "kept").touch()
+    folder = files.log_path(TOKEN, "main").parent
+    folder.rmdir()
+    folder.symlink_to(tmp_path / "mine")
+
+    files.remove_logs(TOKEN)
+
+    assert (folder.is_symlink(), (tmp_path / "mine" / "kept").exists()) == (False, True)
+
+
+def test_logs_that_cannot_be_removed_are_said(tmp_path):
+    files = RealWorld(tmp_path).files
+    folder = files.log_path(TOKEN, "main").parent
+    folder.rmdir()
+    folder.touch()
+
+    with pytest.raises(SchedulerError, match="Not a directory"):
+        files.remove_logs(TOKEN)

@@ -4,8 +4,13 @@ import signal
 
 import pytest
 
+from scheduler_modules.adapters.tmux import SubprocessTmux
+from scheduler_modules.adapters.tmux_control import ControlTmux
 from scheduler_modules.errors import SessionExists, SessionGone, TmuxRefused, TmuxUnavailable
-from scheduler_modules.model import PaneCommand, ServerIdentity
+from scheduler_modules.tmux_values import (
+    PaneCommand,
+    ServerIdentity,
+)
 from tests.contract.tmux_worlds import (
     CONFIG,
     OTHER_TOKEN,
@@ -17,13 +22,15 @@ from tests.contract.tmux_worlds import (
 from tests.tmux_server import throwaway_server
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(params=[None, SubprocessTmux, ControlTmux], ids=["fake", "process", "control"])
 def world(request, tmp_path):
-    if request.param == "fake":
+    if request.param is None:
         yield FakeWorld()
         return
     with throwaway_server(CONFIG) as server:
-        yield RealWorld(server, tmp_path)
+        world = RealWorld(server, tmp_path, request.param)
+        yield world
+        world.close()
 
 
 def test_where_no_server_runs_there_are_no_sessions(world):
@@ -88,6 +95,7 @@ def test_a_name_that_begins_like_another_is_another(world):
         {"name": "#(touch x)"},
         {"name": ""},
         {"name": "x" * 65},
+        {"name": "_orchestrator-0123abcd"},
         {"run_token": "no token"},
         {"env": {"NOT A NAME": "1"}},
         {"env": {"A": "nul\0"}},
@@ -162,6 +170,13 @@ def test_sessions_of_other_people_are_shown_but_not_ours(world):
         ("vim", None, None),
         ("logs", None, None),
     ]
+
+
+def test_sessions_that_only_keep_a_connection_are_not_shown(world):
+    world.add_foreign_session("_orchestrator-0123abcd")
+    world.add_foreign_session("_orchestra")
+
+    assert world.tmux.snapshot().session_names() == {"_orchestra"}
 
 
 def test_panes_are_listed_by_session_and_window(world):

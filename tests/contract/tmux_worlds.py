@@ -1,10 +1,14 @@
-"""A tmux to try things on, in memory and for real, driven by the same words."""
+"""A tmux to try things on, in memory and for real by each adapter, driven by the same words."""
 
 import os
 from pathlib import Path
 
 from scheduler_modules.adapters.tmux import SubprocessTmux
-from scheduler_modules.model import PaneCommand, SessionPlan
+from scheduler_modules.adapters.tmux_control import ControlTmux
+from scheduler_modules.tmux_values import (
+    PaneCommand,
+    SessionPlan,
+)
 from tests.fakes.tmux import FakeTmux
 from tests.waiting import wait_until
 
@@ -35,10 +39,12 @@ class FakeWorld:
 class RealWorld:
     """Panes wait for the name of a file with their exit code to appear."""
 
-    def __init__(self, server, tmp_path: Path) -> None:
+    def __init__(self, server, tmp_path: Path, adapter=SubprocessTmux) -> None:
         self._server = server
         self._tmp_path = tmp_path
-        self.tmux = SubprocessTmux(str(server.socket), server.config_file, timeout_sec=3)
+        self._adapter = adapter
+        self._opened = []
+        self.tmux = self._open(timeout_sec=3)
         self.comes_back = server.wake
         self.server_dies = server.kill
 
@@ -52,9 +58,7 @@ class RealWorld:
 
     def goes_down(self):
         self._server.hang()
-        self.tmux = SubprocessTmux(
-            str(self._server.socket), self._server.config_file, timeout_sec=0.3
-        )
+        self.tmux = self._open(timeout_sec=0.3)
 
     def end_pane(self, pane_id, status=None, signal=None):
         if signal is not None:
@@ -89,6 +93,17 @@ class RealWorld:
         )
         last = text.split("\n")[-1]
         wait_until(lambda: last in self.tmux.capture(pane_id), f"{last!r} to be shown")
+
+    def close(self):
+        for tmux in self._opened:
+            if isinstance(tmux, ControlTmux):
+                tmux.close()
+
+    def _open(self, timeout_sec):
+        server = self._server
+        tmux = self._adapter(str(server.socket), server.config_file, timeout_sec=timeout_sec)
+        self._opened.append(tmux)
+        return tmux
 
     def _pane(self, pane_id):
         return next(p for p in self.tmux.snapshot().panes if p.pane_id == pane_id)

@@ -1,7 +1,7 @@
 """Processes that exist only in a test."""
 
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -72,6 +72,11 @@ class FakeProcesses:
             for process, what in self.living.items()
             if what.session in pane_pids or (run_token and what.token == run_token)
         )
+
+    def of_runs(
+        self, pane_pids: Mapping[str, Collection[int]]
+    ) -> dict[str, list[ProcessIdentity]]:
+        return {token: self.of_run(token, pids) for token, pids in pane_pids.items()}
 
     def send(self, process: ProcessIdentity, signal_number: int) -> bool:
         what = self.living.get(process)

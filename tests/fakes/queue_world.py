@@ -6,18 +6,21 @@ from typing import Any
 import msgspec
 
 from scheduler_modules.model import (
-    CreatedSession,
     LaunchPlan,
     NewProject,
-    PaneCommand,
     Project,
     Run,
-    SessionPlan,
     WindowPlan,
 )
+from scheduler_modules.queue_control import QueueControl
 from scheduler_modules.queue_manager import QueueManager
 from scheduler_modules.queue_moves import QueueMoves
 from scheduler_modules.run_ledger import RunLedger
+from scheduler_modules.tmux_values import (
+    CreatedSession,
+    PaneCommand,
+    SessionPlan,
+)
 from tests.fakes.clock import FakeClock
 from tests.fakes.store import FakeStore
 from tests.fakes.tmux import FakeTmux
@@ -38,6 +41,7 @@ class QueueWorld:
         self.queue = QueueManager(
             self.moves, host="here", max_concurrent=99, new_token=lambda: next(tokens)
         )
+        self.control = QueueControl(self.moves)
         self.ledger = RunLedger(self.moves, retry_delay_sec=30)
 
     def old_row(self, spec_path: str = "/specs/web.md", **columns: Any) -> int:

@@ -59,6 +59,11 @@ class FakeRunFiles:
             for key in [key for key in kept if key[0] == token]:
                 del kept[key]
 
+    def remove_logs(self, token: str) -> None:
+        _check(token, "any")
+        for key in [key for key in self._logs if key[0] == token]:
+            del self._logs[key]
+
     def log(self, token: str, role: str) -> str:
         """Return what the window has printed."""
         return self._logs.get((token, role), "")

@@ -12,8 +12,10 @@ import msgspec
 
 from scheduler_modules.errors import InvalidInput, NotPossible
 from scheduler_modules.model import (
+    Claimable,
     Dependency,
     Fact,
+    Group,
     NewProject,
     Project,
     ProjectState,
@@ -21,7 +23,7 @@ from scheduler_modules.model import (
     Task,
     canonical_status,
 )
-from scheduler_modules.ports import QueueStore
+from scheduler_modules.store_port import QueueStore
 from scheduler_modules.utils import safe_stem
 
 RAW_COLUMNS = (
@@ -58,9 +60,13 @@ _SAVED = (
     "priority",
     "fresh_start",
     "session_name",
+    "group",
+    "host",
+    "held_at",
     "not_before",
     "retries_used",
 )
+_UNENDED = ("queued", "processing", "timing_out", "zombie", "credit_paused")
 
 
 @dataclass
@@ -78,6 +84,7 @@ class _Tables:
     waits: dict[int, tuple[str, ...]] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
     facts: dict[int, Fact] = field(default_factory=dict)
+    groups: dict[str, Group] = field(default_factory=lambda: {"": Group(name="")})
     cursors: dict[str, int] = field(default_factory=dict)
     tasks: dict[int, Task] = field(default_factory=dict)
     state: dict[str, str] = field(default_factory=dict)
@@ -99,6 +106,9 @@ class FakeStore(QueueStore):
         self._working: _Tables | None = None
         self._writer: int | None = None
         self._lock = threading.Lock()
+        self._is_ring_wanted = False
+        self.rings = 0
+        """How often those who wait for a commit were woken."""
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -107,11 +117,19 @@ class FakeStore(QueueStore):
             return
         with self._lock:
             self._working, self._writer = self._committed.copy(), threading.get_ident()
+            self._is_ring_wanted = False
             try:
                 yield
                 self._committed = self._working
+                self.rings += self._is_ring_wanted
             finally:
                 self._working, self._writer = None, None
+
+    def ring(self) -> None:
+        if self._writer == threading.get_ident():
+            self._is_ring_wanted = True
+        else:
+            self.rings += 1
 
     def close(self) -> None:
         """There is nothing to close."""
@@ -150,6 +168,7 @@ class FakeStore(QueueStore):
             self._tables.new_id("projects")
             self._tables.projects[project_id] = project
             self._tables.plans[project_id] = plan
+            self._make_group(project.group)
             self._tables.waits[project_id] = tuple(after_keys)
         return project_id
 
@@ -161,6 +180,7 @@ class FakeStore(QueueStore):
         statuses: Collection[str] | None = None,
         *,
         batch_id: str | None = None,
+        group: str | None = None,
         limit: int | None = None,
         newest_first: bool = False,
     ) -> list[Project]:
@@ -169,12 +189,19 @@ class FakeStore(QueueStore):
             for project in self._tables.projects.values()
             if (statuses is None or project.status in statuses)
             and batch_id in (None, project.batch_id)
+            and group in (None, project.group)
         ]
         if newest_first:
             found.sort(key=lambda project: -project.id)
         else:
             found.sort(key=_listing_order)
         return found[: None if limit is None else max(0, limit)]
+
+    def projects_named(self, beginning: str, limit: int) -> list[Project]:
+        wanted = beginning.lower()
+        found = [p for p in self._tables.projects.values() if p.name.lower().startswith(wanted)]
+        found.sort(key=lambda project: (project.name.lower() != wanted, -project.id))
+        return found[: max(0, limit)]
 
     def same_spec(
         self,
@@ -212,6 +239,8 @@ class FakeStore(QueueStore):
             )
             self._refuse_twins(saved)
             self._tables.projects[before.id] = saved
+            if saved.group != before.group or saved.status == "queued":
+                self._make_group(saved.group)
         return True
 
     def _refuse_twins(self, project: Project) -> None:
@@ -259,20 +288,58 @@ class FakeStore(QueueStore):
     def counts(self) -> dict[str, int]:
         return dict(Counter(project.status for project in self._tables.projects.values()))
 
-    def next_claimable(self, now: float) -> int | None:
-        in_order = sorted(self._tables.projects.values(), key=_listing_order)
-        candidates = sorted(in_order, key=lambda project: project.stored_status != "queued")
-        return next(
+    def next_claimable(self, now: float, host: str, max_running: int) -> Claimable | None:
+        running = sum(project.status == "processing" for project in self._tables.projects.values())
+        if self.get_state("paused_at") or running >= max_running:
+            return None
+        is_open = {group.name: _is_open(group) for group in self.groups()}
+        found = next(
             (
-                project.id
-                for project in candidates
-                if project.status == "queued"
-                and (project.not_before is None or project.not_before <= now)
-                and not any(_is_unfinished(run) for run in self.runs_of(project.id))
-                and all(known.is_met for known in self.dependencies(project.id))
+                project
+                for project in sorted(self._tables.projects.values(), key=_listing_order)
+                if self._may_start(project, now)
+                and project.host in (None, host)
+                and is_open[project.group]
             ),
             None,
         )
+        if found is None:
+            return None
+        return Claimable(found, sum(run.launches > 0 for run in self.runs_of(found.id)))
+
+    def _may_start(self, project: Project, now: float) -> bool:
+        return (
+            project.status == "queued"
+            and project.held_at is None
+            and (project.not_before is None or project.not_before <= now)
+            and not any(_is_unfinished(run) for run in self.runs_of(project.id))
+            and all(known.is_met for known in self.dependencies(project.id))
+        )
+
+    def promote_due(self, now: float) -> int:
+        with self.transaction():
+            due = [
+                project
+                for project in self._tables.projects.values()
+                if project.not_before is not None and self._may_start(project, now)
+            ]
+            for project in due:
+                self._tables.projects[project.id] = msgspec.structs.replace(
+                    project, not_before=None
+                )
+        return len(due)
+
+    def next_due(self) -> float | None:
+        times = (
+            project.not_before
+            for project in self._tables.projects.values()
+            if project.not_before is not None and self._may_start(project, project.not_before)
+        )
+        return min(times, default=None)
+
+    def start_run(self, before: Project, after: Project, run: Run) -> Run | None:
+        with self.transaction():
+            return self.add_run(run) if self.save_project(before, after) else None
 
     def set_dependencies(self, project_id: int, spec_keys: Sequence[str]) -> None:
         _refuse_unstorable({"project_id": project_id, "spec_keys": list(spec_keys)})
@@ -395,6 +462,40 @@ class FakeStore(QueueStore):
         with self.transaction():
             self._tables.cursors[listener] = fact_id
 
+    # -- groups -----------------------------------------------------------------------------
+
+    def groups(self, *, is_counted: bool = True) -> list[Group]:
+        projects = self._tables.projects.values() if is_counted else ()
+        counts = Counter((p.group, p.status) for p in projects)
+        return [
+            msgspec.structs.replace(
+                group,
+                queued=counts[group.name, "queued"],
+                running=counts[group.name, "processing"],
+            )
+            for _, group in sorted(self._tables.groups.items())
+        ]
+
+    def save_group(self, name: str, max_running: int | None, paused_at: float | None) -> None:
+        _refuse_unstorable({"name": name, "max_running": max_running})
+        with self.transaction():
+            self._tables.groups[name] = Group(
+                name=name, max_running=max_running, paused_at=paused_at
+            )
+
+    def _make_group(self, name: str) -> None:
+        self._tables.groups.setdefault(name, Group(name=name))
+
+    def remove_group(self, name: str) -> bool:
+        with self.transaction():
+            is_needed = any(
+                project.group == name and project.status in _UNENDED
+                for project in self._tables.projects.values()
+            )
+            if name == "" or is_needed:
+                return False
+            return self._tables.groups.pop(name, None) is not None
+
     # -- check-ins and odds -----------------------------------------------------------------
 
     def add_task(self, task: Task) -> int:
@@ -427,6 +528,11 @@ def _name_of(spec_path: str) -> str:
 
 def _listing_order(project: Project) -> tuple[int, float, int]:
     return -project.priority, project.enqueued_at or 0.0, project.id
+
+
+def _is_open(group: Group) -> bool:
+    is_full = group.max_running is not None and group.running >= group.max_running
+    return group.paused_at is None and not is_full
 
 
 def _raw_row(project: Project) -> tuple[Any, ...]:

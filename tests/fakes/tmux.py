@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from scheduler_modules.adapters.tmux_arguments import (
+    KEEPER_PREFIX,
     LogWriter,
     check_session_name,
     check_token,
@@ -12,7 +13,7 @@ from scheduler_modules.adapters.tmux_arguments import (
     window_line,
 )
 from scheduler_modules.errors import SessionExists, SessionGone, TmuxUnavailable
-from scheduler_modules.model import (
+from scheduler_modules.tmux_values import (
     CreatedSession,
     PaneCommand,
     PaneRef,
@@ -77,7 +78,8 @@ class FakeTmux:
             server=self.server,
             panes=tuple(
                 _state(session, pane)
-                for _, session in sorted(self.sessions.items())
+                for name, session in sorted(self.sessions.items())
+                if not name.startswith(KEEPER_PREFIX)
                 for pane in session.panes
             ),
         )

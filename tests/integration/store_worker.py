@@ -15,16 +15,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from scheduler_modules.adapters.store_sqlite import SqliteStore, open_sqlite_store
+from scheduler_modules.adapters.store_sqlite import open_sqlite_store
 from scheduler_modules.errors import DatabaseUnavailable, DiskFull, SchedulerError
 from scheduler_modules.model import NewProject
+from scheduler_modules.store_port import QueueStore
 
 
 def new_project(spec: str) -> NewProject:
     return NewProject(spec_path=spec, name="n", enqueued_at=1.0, spec_key=f"/specs/{spec}")
 
 
-def add(store: SqliteStore, count: str, prefix: str = "a") -> None:
+def add(store: QueueStore, count: str, prefix: str = "a") -> None:
     longest = 0.0
     for number in range(int(count)):
         started = time.monotonic()
@@ -36,7 +37,7 @@ def add(store: SqliteStore, count: str, prefix: str = "a") -> None:
     print(f"longest {longest:.3f}", flush=True)
 
 
-def fill(store: SqliteStore, filler: str) -> None:
+def fill(store: QueueStore, filler: str) -> None:
     try:
         while True:
             with store.transaction():
@@ -49,7 +50,7 @@ def fill(store: SqliteStore, filler: str) -> None:
     print(store.add_project(new_project("b.md")), flush=True)
 
 
-def forks(store: SqliteStore) -> None:
+def forks(store: QueueStore) -> None:
     """Fork in every situation and print what came of it."""
     store.add_project(new_project("parent.md"))
     print("idle:", _in_child(lambda: store.add_project(new_project("child.md"))))
@@ -74,7 +75,7 @@ def forks(store: SqliteStore) -> None:
     print("counts:", store.counts())
 
 
-def _fork_beside_a_writer(store: SqliteStore) -> str:
+def _fork_beside_a_writer(store: QueueStore) -> str:
     ready, over = threading.Event(), threading.Event()
 
     def write() -> None:
@@ -92,7 +93,7 @@ def _fork_beside_a_writer(store: SqliteStore) -> str:
     return answer
 
 
-def _leave_transaction_in_child(store: SqliteStore) -> str:
+def _leave_transaction_in_child(store: QueueStore) -> str:
     reading, writing = os.pipe()
     sys.stdout.flush()
     try:

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from scheduler_modules.adapters.clock import SystemClock
-from scheduler_modules.adapters.wakeup import SignalWakeup
+from scheduler_modules.adapters.wakeup import SelectorWakeup
 from scheduler_modules.errors import SchedulerError, StopNow
 from tests.fakes.clock import FakeClock
 
@@ -20,10 +20,10 @@ HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM)
 STUCK = """
 import sys, time
 from scheduler_modules.adapters.clock import SystemClock
-from scheduler_modules.adapters.wakeup import SignalWakeup
+from scheduler_modules.adapters.wakeup import SelectorWakeup
 from scheduler_modules.errors import StopNow
 
-wakeup = SignalWakeup(SystemClock())
+wakeup = SelectorWakeup(SystemClock())
 wakeup.install()
 print("ready", flush=True)
 try:
@@ -52,7 +52,7 @@ finally:
 
 @pytest.fixture
 def wakeup():
-    wakeup = SignalWakeup(SystemClock())
+    wakeup = SelectorWakeup(SystemClock())
     wakeup.install()
     yield wakeup
     wakeup.close()
@@ -133,7 +133,7 @@ def test_waiting_takes_no_processor_time(wakeup):
 
 
 def test_an_endless_wait_is_possible():
-    wakeup = SignalWakeup(SystemClock())
+    wakeup = SelectorWakeup(SystemClock())
     wakeup.poke()
 
     assert wakeup.wait(float("inf")) == {"poke"}
@@ -143,7 +143,7 @@ def test_an_endless_wait_is_possible():
 
 def test_closing_gives_the_signals_back():
     before = [signal.getsignal(number) for number in HANDLED]
-    wakeup = SignalWakeup(SystemClock())
+    wakeup = SelectorWakeup(SystemClock())
 
     wakeup.install()
     during = [signal.getsignal(number) for number in HANDLED]
@@ -156,7 +156,7 @@ def test_closing_gives_the_signals_back():
 def test_closing_gives_the_wake_up_file_back():
     reader, writer = os.pipe2(os.O_NONBLOCK)
     signal.set_wakeup_fd(writer)
-    wakeup = SignalWakeup(SystemClock())
+    wakeup = SelectorWakeup(SystemClock())
 
     wakeup.install()
     wakeup.close()
@@ -168,7 +168,7 @@ def test_closing_gives_the_wake_up_file_back():
 
 def test_installing_twice_still_gives_back_what_was_before():
     before = signal.getsignal(signal.SIGTERM)
-    wakeup = SignalWakeup(SystemClock())
+    wakeup = SelectorWakeup(SystemClock())
 
     wakeup.install()
     wakeup.install()
@@ -181,7 +181,7 @@ def test_closing_leaves_no_open_file():
     before = len(os.listdir("/proc/self/fd"))
 
     for _ in range(3):
-        wakeup = SignalWakeup(SystemClock())
+        wakeup = SelectorWakeup(SystemClock())
         wakeup.install()
         wakeup.close()
 
@@ -189,7 +189,7 @@ def test_closing_leaves_no_open_file():
 
 
 def test_closing_twice_and_poking_afterwards_do_nothing():
-    wakeup = SignalWakeup(SystemClock())
+    wakeup = SelectorWakeup(SystemClock())
     wakeup.close()
 
     wakeup.close()
@@ -197,7 +197,7 @@ def test_closing_twice_and_poking_afterwards_do_nothing():
 
 
 def test_a_poke_nobody_ever_looks_at_does_not_block():
-    wakeup = SignalWakeup(FakeClock())
+    wakeup = SelectorWakeup(FakeClock())
     os.eventfd_write(wakeup._poke_file, 2**64 - 2)
 
     wakeup.poke()
@@ -207,7 +207,7 @@ def test_a_poke_nobody_ever_looks_at_does_not_block():
 
 
 def test_another_thread_may_not_take_the_signals():
-    wakeup = SignalWakeup(SystemClock())
+    wakeup = SelectorWakeup(SystemClock())
     refused = []
 
     def install():
@@ -225,7 +225,7 @@ def test_another_thread_may_not_take_the_signals():
 
 
 def test_a_loop_stuck_after_a_stop_signal_is_interrupted():
-    wakeup = SignalWakeup(SystemClock(), stop_deadline_sec=0.05)
+    wakeup = SelectorWakeup(SystemClock(), stop_deadline_sec=0.05)
     wakeup.install()
 
     with pytest.raises(StopNow):
@@ -237,7 +237,7 @@ def test_a_loop_stuck_after_a_stop_signal_is_interrupted():
 
 
 def test_a_second_stop_signal_gives_no_more_time():
-    wakeup = SignalWakeup(SystemClock(), stop_deadline_sec=0.2)
+    wakeup = SelectorWakeup(SystemClock(), stop_deadline_sec=0.2)
     wakeup.install()
     began = time.monotonic()
 
@@ -253,7 +253,7 @@ def test_a_second_stop_signal_gives_no_more_time():
 
 
 def test_a_reload_interrupts_nothing():
-    wakeup = SignalWakeup(SystemClock(), stop_deadline_sec=0.02)
+    wakeup = SelectorWakeup(SystemClock(), stop_deadline_sec=0.02)
     wakeup.install()
 
     send(signal.SIGHUP)
@@ -263,7 +263,7 @@ def test_a_reload_interrupts_nothing():
 
 
 def test_without_a_deadline_nothing_is_interrupted():
-    wakeup = SignalWakeup(SystemClock(), stop_deadline_sec=None)
+    wakeup = SelectorWakeup(SystemClock(), stop_deadline_sec=None)
     wakeup.install()
 
     send(signal.SIGTERM)
@@ -273,7 +273,7 @@ def test_without_a_deadline_nothing_is_interrupted():
 
 
 def test_a_stop_in_time_is_not_interrupted():
-    wakeup = SignalWakeup(SystemClock(), stop_deadline_sec=0.05)
+    wakeup = SelectorWakeup(SystemClock(), stop_deadline_sec=0.05)
     wakeup.install()
     send(signal.SIGTERM)
     wakeup.wait(1)
@@ -285,7 +285,7 @@ def test_a_stop_in_time_is_not_interrupted():
 
 def test_closing_gives_a_running_timer_back():
     before = signal.setitimer(signal.ITIMER_REAL, 100, 7)
-    wakeup = SignalWakeup(SystemClock())
+    wakeup = SelectorWakeup(SystemClock())
     wakeup.install()
     send(signal.SIGTERM)
 

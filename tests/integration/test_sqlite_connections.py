@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from scheduler_modules.adapters.database_log import log_has_frames
 from scheduler_modules.adapters.store_sqlite import open_sqlite_store
 from scheduler_modules.errors import DatabaseUnavailable
 from scheduler_modules.model import Run, RunPhase
@@ -288,6 +289,65 @@ def test_the_detail_of_a_fact_that_is_no_json_reads_as_none(path, store):
     assert store.facts()[0].detail == {}
 
 
+# -- who waits for a commit ---------------------------------------------------------------------
+
+
+class Listener:
+    """Hears the store's rings, and looks at once what can be seen then."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.seen: list[int] = []
+
+    def __call__(self) -> None:
+        with closing(sqlite3.connect(self._path)) as connection:
+            self.seen += connection.execute("select count(*) from project_queue").fetchone()
+
+
+@pytest.fixture
+def listener(path) -> Listener:
+    return Listener(path)
+
+
+@pytest.fixture
+def ringing(path, listener):
+    store = open_sqlite_store(path, ring=listener)
+    yield store
+    store.close()
+
+
+def test_a_ring_inside_a_transaction_is_heard_once_the_commit_can_be_seen(ringing, listener):
+    with ringing.transaction():
+        ringing.ring()
+        with ringing.transaction():
+            ringing.add_project(new_project("a.md"))
+            ringing.ring()
+        assert listener.seen == []
+
+    assert listener.seen == [1]
+
+
+def test_a_ring_outside_a_transaction_is_heard_at_once(ringing, listener):
+    ringing.ring()
+
+    assert listener.seen == [0]
+
+
+def test_what_is_not_rung_for_is_not_heard(ringing, listener):
+    ringing.add_project(new_project("a.md"))
+
+    assert listener.seen == []
+
+
+def test_a_ring_of_a_transaction_that_failed_is_not_heard_even_later(ringing, listener):
+    with pytest.raises(KeyboardInterrupt), ringing.transaction():
+        ringing.ring()
+        raise KeyboardInterrupt
+    ringing.add_project(new_project("a.md"))
+
+    assert listener.seen == []
+
+
 # -- the write-ahead log ------------------------------------------------------------------------
 
 
@@ -307,6 +367,47 @@ def test_the_write_ahead_log_stays_small(path, store):
         longest = max(longest, log_mebibytes(path))
 
     assert 1 < longest < 6
+
+
+def test_the_write_ahead_log_is_written_from_its_beginning_again(path, store):
+    grow(store, 5)
+    before = path.with_name("task_queue.db-wal").stat()
+
+    grow(store, 5)
+
+    after = path.with_name("task_queue.db-wal").stat()
+    assert (after.st_ino, after.st_size) == (before.st_ino, before.st_size)
+
+
+@pytest.mark.parametrize(("frames", "is_there"), [(1, True), (3, True), (4, False), (99, False)])
+def test_the_frames_of_a_log_can_be_told_from_outside(tmp_path, frames, is_there):
+    path = tmp_path / "some.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("pragma journal_mode=wal")
+        for number in (1, 2, 3):
+            connection.execute(f"pragma user_version={number}")
+
+        assert log_has_frames(f"{path}-wal", frames) is is_there
+
+
+def test_frames_of_an_earlier_round_are_not_of_this_one(tmp_path):
+    path = tmp_path / "some.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("pragma journal_mode=wal")
+        for number in (1, 2, 3):
+            connection.execute(f"pragma user_version={number}")
+        connection.execute("pragma wal_checkpoint(restart)")
+        connection.execute("pragma user_version=4")
+
+        assert log_has_frames(f"{path}-wal", 1) is True
+        assert log_has_frames(f"{path}-wal", 2) is False
+
+
+def test_a_log_that_is_not_there_has_no_frames(tmp_path):
+    (tmp_path / "empty").touch()
+
+    assert log_has_frames(str(tmp_path / "missing"), 1) is False
+    assert log_has_frames(str(tmp_path / "empty"), 1) is False
 
 
 def test_a_long_reader_stops_no_writer_and_the_log_shrinks_after_it(path, store):

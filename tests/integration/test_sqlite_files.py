@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from scheduler_modules.adapters.database_check import SCHEMA_VERSION
 from scheduler_modules.adapters.store_sqlite import open_sqlite_store
 from scheduler_modules.errors import DatabaseUnavailable
 from tests.lab.promises import rounds
@@ -71,7 +72,8 @@ def use(path: Path) -> None:
         projects = store.projects()
         store.projects(["queued"], newest_first=True)
         store.counts(), store.tasks(), store.facts(), store.open_runs(), store.cursor("mail")
-        store.next_claimable(1e12), store.raw_projects(), store.uncleaned_runs("alpha")
+        store.next_claimable(1e12, "alpha", 9), store.groups(), store.projects_named("a", 5)
+        store.raw_projects(), store.uncleaned_runs("alpha")
         for project in projects[:5]:
             store.dependencies(project.id), store.runs_of(project.id), store.spec_key_of(project.id)
     finally:
@@ -182,7 +184,7 @@ def test_a_foreign_database_with_an_unfinished_log_keeps_it(path, tmp_path):
     assert "another program's database" in refusal(folder / path.name)
 
 
-@pytest.mark.parametrize("version", ["0002", "9999"])
+@pytest.mark.parametrize("version", ["0003", "9999"])
 def test_a_newer_schema_is_refused(path, version):
     fill(path)
     build(path, f"UPDATE scheduler_alembic_version SET version_num = '{version}';")
@@ -190,7 +192,7 @@ def test_a_newer_schema_is_refused(path, version):
     words = refusal(path)
 
     assert words == (
-        f"{path} has schema version {int(version)}, this program knows 1: "
+        f"{path} has schema version {int(version)}, this program knows {SCHEMA_VERSION}: "
         "install the newer version of this program"
     )
 
@@ -207,7 +209,7 @@ def test_two_schema_versions_are_refused(path):
     fill(path)
     build(path, "INSERT INTO scheduler_alembic_version VALUES ('0000');")
 
-    assert "unknown schema version (0001, 0000)" in refusal(path)
+    assert f"unknown schema version ({SCHEMA_VERSION:04d}, 0000)" in refusal(path)
 
 
 # -- not a file that can be opened --------------------------------------------------------------

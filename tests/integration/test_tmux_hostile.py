@@ -10,7 +10,7 @@ import pytest
 
 from scheduler_modules.errors import TmuxRefused
 from tests.tmux_server import throwaway_server
-from tests.tmux_world import NAME, TOKEN, World, foreign_world, own_world, person, tamper
+from tests.tmux_world import ADAPTERS, NAME, TOKEN, World, foreign_world, own_world, person, tamper
 from tests.waiting import wait_until
 
 HOSTILE = """
@@ -29,14 +29,19 @@ set -g prefix C-a
 """
 
 
+@pytest.fixture(params=ADAPTERS)
+def adapter(request):
+    return request.param
+
+
 @pytest.fixture
 def world(tmp_path):
     with own_world(tmp_path) as world:
         yield world
 
 
-def test_windows_are_numbered_from_zero_whatever_the_settings_are(tmp_path):
-    with foreign_world(tmp_path, HOSTILE) as world:
+def test_windows_are_numbered_from_zero_whatever_the_settings_are(tmp_path, adapter):
+    with foreign_world(tmp_path, HOSTILE, adapter) as world:
         windows = [world.window(role, "sleep", "1000") for role in ("main", "1", "docs")]
         created = world.tmux.create_session(world.plan(*windows))
         added = world.tmux.add_window(
@@ -54,8 +59,8 @@ def test_windows_are_numbered_from_zero_whatever_the_settings_are(tmp_path):
         assert panes[-1].pane_id == added.pane_id
 
 
-def test_our_session_outlives_a_person_s_visit(tmp_path):
-    with foreign_world(tmp_path, HOSTILE) as world:
+def test_our_session_outlives_a_person_s_visit(tmp_path, adapter):
+    with foreign_world(tmp_path, HOSTILE, adapter) as world:
         world.tmux.create_session(world.plan(world.window("main", "sh", "-c", "cat; sleep 9")))
         with person(world.tmux.attach_argv(NAME)) as screen:
             screen.wait_for(NAME[:8].encode())
@@ -63,17 +68,15 @@ def test_our_session_outlives_a_person_s_visit(tmp_path):
             screen.wait_for(b"[detached")
         with person(world.tmux.attach_argv(NAME)) as screen:
             screen.wait_for(NAME[:8].encode())
-        wait_until(
-            lambda: not world.server.run("list-clients", "-F", "#{client_name}"), "them to leave"
-        )
+        wait_until(lambda: not world.visitors(), "them to leave")
 
         panes = world.tmux.snapshot().of_session(NAME)
 
         assert [(p.window_index, p.is_dead) for p in panes] == [(0, False)]
 
 
-def test_a_visitor_of_another_session_takes_ours_not_along(tmp_path):
-    with foreign_world(tmp_path, HOSTILE) as world:
+def test_a_visitor_of_another_session_takes_ours_not_along(tmp_path, adapter):
+    with foreign_world(tmp_path, HOSTILE, adapter) as world:
         world.tmux.create_session(world.plan())
         world.server.run("set-option", "-u", "-t", "=base:", "destroy-unattached")
         base = ["tmux", "-S", str(world.server.socket), "attach-session", "-t=base"]
@@ -84,8 +87,8 @@ def test_a_visitor_of_another_session_takes_ours_not_along(tmp_path):
         assert world.tmux.snapshot().session_names() == {NAME}
 
 
-def test_a_closed_window_renumbers_no_other(tmp_path):
-    with foreign_world(tmp_path, HOSTILE) as world:
+def test_a_closed_window_renumbers_no_other(tmp_path, adapter):
+    with foreign_world(tmp_path, HOSTILE, adapter) as world:
         windows = [world.window(role, "sleep", "1000") for role in ("a", "b", "c")]
         created = world.tmux.create_session(world.plan(*windows))
 
@@ -95,8 +98,8 @@ def test_a_closed_window_renumbers_no_other(tmp_path):
         assert [(p.window_index, p.window_name) for p in panes] == [(0, "a"), (2, "c")]
 
 
-def test_a_program_cannot_rename_its_window(tmp_path):
-    with foreign_world(tmp_path, HOSTILE) as world:
+def test_a_program_cannot_rename_its_window(tmp_path, adapter):
+    with foreign_world(tmp_path, HOSTILE, adapter) as world:
         script = "printf '\\033kother\\033\\\\'; echo renamed; exec sleep 1000"
         windows = [world.window(role, "sh", "-c", script) for role in ("main", "tester")]
         created = world.tmux.create_session(world.plan(*windows))
@@ -108,8 +111,8 @@ def test_a_program_cannot_rename_its_window(tmp_path):
         assert names == ["main", "tester"]
 
 
-def test_a_command_that_ends_at_once_stays_whatever_the_settings_are(tmp_path):
-    with foreign_world(tmp_path, HOSTILE) as world:
+def test_a_command_that_ends_at_once_stays_whatever_the_settings_are(tmp_path, adapter):
+    with foreign_world(tmp_path, HOSTILE, adapter) as world:
         windows = [world.window(role, "sh", "-c", "exit 7") for role in ("main", "tester")]
 
         created = world.tmux.create_session(world.plan(*windows))
@@ -119,8 +122,8 @@ def test_a_command_that_ends_at_once_stays_whatever_the_settings_are(tmp_path):
             assert world.pane(ref.pane_id).dead_status == 7
 
 
-def test_a_hook_that_opens_windows_changes_nothing_for_ours(tmp_path):
-    with foreign_world(tmp_path) as world:
+def test_a_hook_that_opens_windows_changes_nothing_for_ours(tmp_path, adapter):
+    with foreign_world(tmp_path, adapter=adapter) as world:
         world.server.run("set-hook", "-g", "after-new-session", "new-window -d 'sleep 1000'")
 
         created = world.tmux.create_session(world.plan(world.window("main", "sh", "-c", "exit 7")))
@@ -129,8 +132,8 @@ def test_a_hook_that_opens_windows_changes_nothing_for_ours(tmp_path):
         assert world.pane(created.panes[0].pane_id).window_index == 0
 
 
-def test_nothing_of_the_server_s_own_settings_changes(tmp_path):
-    with foreign_world(tmp_path, HOSTILE) as world:
+def test_nothing_of_the_server_s_own_settings_changes(tmp_path, adapter):
+    with foreign_world(tmp_path, HOSTILE, adapter) as world:
 
         def settings():
             return [world.server.run("show-options", flags) for flags in ("-s", "-g", "-gw")]
@@ -147,14 +150,12 @@ def test_nothing_of_the_server_s_own_settings_changes(tmp_path):
         assert settings() == before
 
 
-def test_an_adopted_session_outlives_a_person_s_visit(tmp_path):
-    with foreign_world(tmp_path, HOSTILE) as world:
+def test_an_adopted_session_outlives_a_person_s_visit(tmp_path, adapter):
+    with foreign_world(tmp_path, HOSTILE, adapter) as world:
         world.tmux.adopt_session("base", 7, TOKEN)
         with person(world.tmux.attach_argv("base")) as screen:
             screen.wait_for(b"base")
-        wait_until(
-            lambda: not world.server.run("list-clients", "-F", "#{client_name}"), "them to leave"
-        )
+        wait_until(lambda: not world.visitors(), "them to leave")
 
         assert len(world.tmux.snapshot().of_run(TOKEN)) == 1
 
@@ -172,8 +173,8 @@ def test_a_window_that_closes_while_its_session_is_adopted_is_no_obstacle(tmp_pa
         assert shown == "remain-on-exit on"
 
 
-def test_where_exit_unattached_is_on_nothing_is_launched(tmp_path):
-    with foreign_world(tmp_path) as world:
+def test_where_exit_unattached_is_on_nothing_is_launched(tmp_path, adapter):
+    with foreign_world(tmp_path, adapter=adapter) as world:
         world.server.run("new-session", "-d", "-s", "keeper", "--", "sleep", "1000")
         with person(["tmux", "-S", str(world.server.socket), "attach", "-t=keeper"]) as screen:
             screen.wait_for(b"keeper")
@@ -199,8 +200,8 @@ def test_where_the_configuration_turns_exit_unattached_on_nothing_is_launched_ei
         assert not canary.exists()
 
 
-def test_names_and_options_of_other_people_are_no_riddle(tmp_path):
-    with foreign_world(tmp_path) as world:
+def test_names_and_options_of_other_people_are_no_riddle(tmp_path, adapter):
+    with foreign_world(tmp_path, adapter=adapter) as world:
         world.server.run("rename-session", "-t=base", "my [x] %$1 session")
         world.server.run("rename-window", "-t", "=my [x] %$1 session:", "a:b ] #[c] %x é")
         for option in ("@scheduler_run", "@scheduler_project_id"):
@@ -214,8 +215,8 @@ def test_names_and_options_of_other_people_are_no_riddle(tmp_path):
         assert pane.project_id is None
 
 
-def test_a_name_that_would_run_a_command_runs_none(tmp_path):
-    with foreign_world(tmp_path) as world:
+def test_a_name_that_would_run_a_command_runs_none(tmp_path, adapter):
+    with foreign_world(tmp_path, adapter=adapter) as world:
         canary = tmp_path / "CANARY"
         for name in (f"x#(touch {canary})", f"x;run touch {canary}", f"x'$(touch {canary})"):
             with pytest.raises(TmuxRefused):

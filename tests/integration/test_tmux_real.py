@@ -9,8 +9,10 @@ from scheduler_modules.adapters.run_files import DiskRunFiles
 from scheduler_modules.adapters.run_log import RunLog
 from scheduler_modules.adapters.tmux_arguments import literal_format
 from scheduler_modules.errors import TmuxRefused
-from scheduler_modules.model import PaneCommand
-from tests.tmux_world import NAME, TOKEN, own_world
+from scheduler_modules.tmux_values import (
+    PaneCommand,
+)
+from tests.tmux_world import ADAPTERS, NAME, TOKEN, own_world
 from tests.waiting import wait_until
 
 NASTY = [
@@ -26,9 +28,9 @@ NASTY_NAMES = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def world(tmp_path):
-    with own_world(tmp_path) as world:
+@pytest.fixture(params=ADAPTERS)
+def world(tmp_path, request):
+    with own_world(tmp_path, request.param) as world:
         yield world
 
 
@@ -58,6 +60,21 @@ def test_later_windows_have_the_session_s_environment_and_their_own(world):
     for role, text in [("m", "a;|"), ("t", "a;|"), ("v", "a;|#(x);")]:
         wait_until((world.folder / role).exists, role)
         assert (world.folder / role).read_text() == text
+
+
+def test_the_path_a_spec_names_is_the_one_its_commands_see(world):
+    world.server.start()
+    script = 'echo "$PATH" >"$0.tmp"; /bin/mv "$0.tmp" "$0"'
+    outs = [world.folder / "main.out", world.folder / "verify.out"]
+    windows = [world.window(out.stem, "/bin/sh", "-c", script, str(out)) for out in outs]
+    env = {"PATH": "/spec/bin"}
+
+    created = world.tmux.create_session(world.plan(windows[0], env=env))
+    world.tmux.add_window(created.session_id, windows[1], str(world.folder), env)
+
+    for out in outs:
+        wait_until(out.exists, "the path")
+        assert out.read_text() == "/spec/bin\n"
 
 
 def test_arguments_arrive_byte_for_byte_in_every_window(world):

@@ -10,7 +10,9 @@ import pytest
 
 from scheduler_modules.adapters.tmux import SubprocessTmux
 from scheduler_modules.errors import SessionGone, TmuxUnavailable
-from scheduler_modules.model import ServerIdentity
+from scheduler_modules.tmux_values import (
+    ServerIdentity,
+)
 from tests.tmux_server import TmuxServer
 from tests.tmux_world import TOKEN, World, own_world
 from tests.waiting import wait_until
@@ -37,7 +39,7 @@ def calls(folder):
 
 
 SERVER_LINE = "echo server:12 34\n"
-PANE_LINE = "echo 'pane:$1 @2 %3 1 0 11 1 0 [] [] 42 abc demo:main'\n"
+PANE_LINE = "echo 'pane:$1 @2 %3 1 0 11 1  42 abc demo:main'\n"
 
 
 def test_a_hung_server_is_given_up_in_time(world):
@@ -217,8 +219,8 @@ def ended_child():
 
 def dead_pane(folder, pid, second_answer):
     """Return an adapter for a server (us) with a dead pane, and what it says if asked again."""
-    first = PANE_LINE.replace(" 11 1 0 [] []", f" {pid} 1 1 [] []")
-    again = PANE_LINE.replace(" 11 1 0 [] []", f" {pid} 1 1 {second_answer}")
+    first = PANE_LINE.replace(" 11 1  ", f" {pid} 1 [][] ")
+    again = PANE_LINE.replace(" 11 1  ", f" {pid} 1 {second_answer} ")
     script = f"echo server:{os.getpid()} 34\n"
     script += f'[ "$(wc -l <"{folder}/calls")" = 1 ] && {{ {first.strip()}; exit; }}\n{again}'
     return stub(folder, script)
@@ -226,14 +228,14 @@ def dead_pane(folder, pid, second_answer):
 
 def test_a_server_that_missed_the_end_of_a_command_is_reminded_of_it(tmp_path):
     with ended_child() as pid:
-        (pane,) = dead_pane(tmp_path, pid, "[7] []").snapshot().panes
+        (pane,) = dead_pane(tmp_path, pid, "[7][]").snapshot().panes
 
     assert (pane.is_dead, pane.dead_status) == (True, 7)
 
 
 def test_a_server_that_cannot_be_reminded_leaves_it_unknown(tmp_path):
     with ended_child() as pid:
-        (pane,) = dead_pane(tmp_path, pid, "[] []").snapshot().panes
+        (pane,) = dead_pane(tmp_path, pid, "[][]").snapshot().panes
 
     assert (pane.is_dead, pane.dead_status, pane.dead_signal) == (True, None, None)
     assert calls(tmp_path) == 2
@@ -241,7 +243,7 @@ def test_a_server_that_cannot_be_reminded_leaves_it_unknown(tmp_path):
 
 @pytest.mark.parametrize("pid", [1, 2**22 + 1], ids=["somebody else's", "gone"])
 def test_nobody_is_reminded_of_what_is_no_dead_child_of_theirs(tmp_path, pid):
-    (pane,) = dead_pane(tmp_path, pid, "[7] []").snapshot().panes
+    (pane,) = dead_pane(tmp_path, pid, "[7][]").snapshot().panes
 
     assert (pane.is_dead, pane.dead_status) == (True, None)
     assert calls(tmp_path) == 1

@@ -251,12 +251,15 @@ class Installation:
         return pid
 
     def sessions(self) -> list[str]:
-        return self.tmux("list-sessions", "-F", "#{session_name}").stdout.split()
+        """Return all sessions but the one that only keeps the daemon's connection."""
+        names = self.tmux("list-sessions", "-F", "#{session_name}").stdout.split()
+        return [name for name in names if not name.startswith("_orchestrator-")]
 
     def pane_pids(self) -> dict[str, int]:
         """Return the first process of every pane, by session."""
         lines = self.tmux("list-panes", "-a", "-F", "#{session_name} #{pane_pid}").stdout
-        return {name: int(pid) for name, pid in map(str.split, lines.splitlines())}
+        panes = map(str.split, lines.splitlines())
+        return {name: int(pid) for name, pid in panes if not name.startswith("_orchestrator-")}
 
     def marked(self, token: str) -> list[int]:
         """Return living processes that carry a run's mark."""

@@ -382,7 +382,7 @@ def test_a_deleted_row_leaves_no_plan_behind_that_counts(path):
 
     ask(path, "DELETE FROM project_queue WHERE id = ?", second)
 
-    assert store.next_claimable(10.0) == third
+    assert store.next_claimable(10.0, "alpha", 9).project.id == third
     assert store.dependencies(third)[0].project_id == first
     store.close()
 

@@ -261,7 +261,7 @@ def test_a_person_is_told_the_next_step(cli):
 
     answer = cli.call("add", spec(cli), is_tty=True)
 
-    assert "next: tmux-orchestrator wait 1" in answer.err
+    assert "next: tmux-orchestrator follow 1" in answer.err
 
 
 def test_nobody_is_told_to_wait_for_what_was_refused(cli):
@@ -350,3 +350,201 @@ def test_odd_names_are_kept_and_shown_on_one_line(cli, stem):
 
     assert (answer.code, len(answer.lines)) == (0, 1)
     assert cli.get(1).spec_path.endswith(f"{stem}.md")
+
+
+# -- folders ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(cli):
+    """A folder with two specs, one more in a folder below, and what is none."""
+    for name in ("b.md", "a.md", "below/c.md", ".hidden.md", ".git/d.md"):
+        path = cli.specs / "many" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("# work\n")
+    (cli.specs / "many" / "notes.txt").touch()
+    (cli.specs / "many" / "folder.md").mkdir()
+    return cli.specs / "many"
+
+
+def test_a_folder_means_its_specs_by_name_and_says_how_many(cli, folder):
+    answer = cli.call("add", str(folder))
+
+    assert [cli.get(number).name for number in (1, 2)] == ["a", "b"]
+    assert (len(answer.lines), answer.err.splitlines()[0]) == (2, f"{folder}: 2 specs")
+
+
+def test_folders_below_count_where_that_is_wanted(cli, folder):
+    answer = cli.call("add", str(folder), "--recursive")
+
+    assert [project.name for project in cli.store.projects()] == ["a", "b", "c"]
+    assert answer.err.splitlines()[0] == f"{folder}: 3 specs"
+
+
+def test_a_folder_may_come_from_stdin(cli, folder):
+    assert cli.call("add", "-", stdin=f"{folder}\n").code == 0
+    assert len(cli.store.projects()) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "more"), [((), "; --recursive"), (("--recursive",), "folder\n")]
+)
+def test_a_folder_without_specs_adds_nothing(cli, folder, options, more):
+    (folder / "empty").mkdir()
+
+    answer = cli.call("add", str(folder / "a.md"), str(folder / "empty"), *options)
+
+    assert (answer.code, cli.store.projects()) == (2, [])
+    assert "no *.md in this folder" in answer.err
+    assert more in answer.err
+
+
+def test_one_broken_spec_of_a_folder_keeps_all_from_being_added(cli, folder):
+    (folder / "b.md").write_text("---\ncomand: x\n---\n")
+
+    answer = cli.call("add", str(folder))
+
+    assert (answer.code, cli.store.projects()) == (2, [])
+    assert f"{folder}/b.md:2" in answer.err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("options", [(), ("--recursive",)])
+def test_a_folder_that_cannot_be_read_is_said(cli, folder, options):
+    folder.chmod(0)
+
+    answer = cli.call("add", str(folder), *options)
+
+    folder.chmod(0o700)
+    assert (answer.code, "cannot be read: Permission denied" in answer.err) == (2, True)
+
+
+# -- groups, times, hosts -----------------------------------------------------------------------
+
+
+def test_the_answer_names_the_slots_of_a_group_with_a_limit(cli):
+    cli.call("group", "set", "night", "--limit", "2")
+
+    answer = cli.call("add", spec(cli), "--group", "night")
+
+    assert answer.out == "1  parser  queued (0 ahead; 1 of 2 slots free in night)\n"
+
+
+def test_a_full_group_has_no_slot_left(cli):
+    cli.call("group", "set", "night", "--limit", "1")
+    cli.add("docs", group="night")
+    cli.queue.claim_next("d")
+
+    answer = cli.call("add", spec(cli), "--group", "night")
+
+    assert answer.out == "2  parser  queued (0 ahead; 0 of 1 slots free in night)\n"
+
+
+def test_a_group_without_a_limit_shares_the_slots_of_the_queue(cli):
+    answer = cli.call("add", spec(cli), "--group", "night")
+
+    assert answer.out == "1  parser  queued (0 ahead; 1 of 1 slots free)\n"
+    assert cli.get(1).group == "night"
+
+
+def test_the_spec_says_its_group_and_the_option_comes_first(cli):
+    front = "command: make\ngroup: night"
+
+    cli.call("add", spec(cli, "a", front), spec(cli, "b", front.replace("night", "default")))
+    cli.call("add", spec(cli, "c", front), "--group", "day")
+    cli.call("add", spec(cli, "d", front), "--group", "default")
+
+    assert [cli.get(number).group for number in (1, 2, 3, 4)] == ["night", "", "day", ""]
+
+
+def test_a_group_that_is_paused_is_named(cli):
+    cli.call("group", "set", "night", "--limit", "2")
+    cli.call("pause", "--group", "night")
+
+    answer = cli.call("add", spec(cli), "--group", "night")
+
+    assert answer.out == "1  parser  queued (group night is paused; 1 of 2 slots free in night)\n"
+
+
+def test_a_start_time_is_kept_and_told(cli):
+    answer = cli.call("add", spec(cli), "--start-at", "in 2h")
+
+    assert answer.out == (
+        "1  parser  queued (starts tomorrow 00:13:20 (in 2h00m); 1 of 1 slots free)\n"
+    )
+    assert cli.get(1).not_before == cli.clock.now() + 7200
+
+
+def test_a_start_time_that_is_past_adds_nothing(cli):
+    answer = cli.call("add", spec(cli), "--start-at", "21:00")
+
+    assert (answer.code, cli.store.projects()) == (2, [])
+    assert '--start-at: "21:00" is past: it is 22:13 now' in answer.err
+
+
+def test_what_is_stashed_waits_for_a_person(cli):
+    answer = cli.call("add", spec(cli), "--stash")
+
+    assert answer.out == "1  parser  set aside (resume 1 lets it start)\n"
+    assert cli.queue.claim_next("d") is None
+
+
+def test_a_host_is_the_only_one_to_run_it(cli):
+    answer = cli.call("add", spec(cli), "--host", "workbench")
+
+    assert answer.out == "1  parser  queued (only on workbench; 1 of 1 slots free)\n"
+    assert cli.queue.claim_next("d") is None
+
+
+def test_a_host_that_cannot_be_one_adds_nothing(cli):
+    assert (cli.call("add", spec(cli), "--host", "a b").code, cli.store.projects()) == (2, [])
+
+
+def test_what_cannot_start_now_is_not_ahead(cli):
+    for fields in (
+        {"held_at": 1.0},
+        {"not_before": cli.clock.now() + 60},
+        {"host": "workbench"},
+        {"group": "night"},
+    ):
+        cli.add(f"other-{len(cli.store.projects())}", **fields)
+    cli.call("pause", "--group", "night")
+
+    answer = cli.call("add", spec(cli))
+
+    assert "queued (0 ahead;" in answer.out
+
+
+def test_with_after_they_also_wait_for_that(cli):
+    first, second = spec(cli, "first"), spec(cli, "second")
+    cli.call("add", first, second)
+    third = spec(cli, "third", "command: make\nafter: [first.md]")
+
+    answer = cli.call("add", third, "--after", "second", "--after", first)
+
+    assert "queued (after 1, 2;" in answer.out
+    assert [entry.project_id for entry in cli.store.dependencies(3)] == [1, 2]
+
+
+def test_with_after_a_folder_is_no_spec(cli, monkeypatch):
+    cli.call("add", spec(cli, "docs"))
+    (cli.specs / "docs").mkdir()
+    monkeypatch.chdir(cli.specs)
+
+    cli.call("add", spec(cli, "other"), "--after", "docs")
+
+    assert [entry.project_id for entry in cli.store.dependencies(2)] == [1]
+
+
+def test_what_is_to_be_waited_for_has_to_be_there(cli):
+    answer = cli.call("add", spec(cli), "--after", "@last")
+
+    assert (answer.code, cli.store.projects()) == (3, [])
+    assert answer.err == "error: --after: @last: there is no project yet\n"
+
+
+def test_json_tells_group_host_and_times(cli):
+    told = cli.call("add", spec(cli), "--group", "night", "--host", "w", "--stash", "--json").json
+
+    (project,) = told["projects"]
+    assert (project["group"], project["host"], project["state"]) == ("night", "w", "paused")

@@ -229,3 +229,89 @@ def test_a_database_that_goes_away_is_said_once(cli, monkeypatch):
 @pytest.mark.parametrize("verb", ["retry", "reset", "remove"])
 def test_no_project_is_wrong_use(cli, verb):
     assert cli.call(verb).code == 2
+
+
+# -- all that failed ----------------------------------------------------------------------------
+
+
+def test_all_that_failed_is_queued_again(cli):
+    for stem in ("a", "b"):
+        failed(cli, stem)
+    cli.store.insert_row(spec_path="/s/c.md", status="completed")
+
+    answer = cli.call("retry", "--failed")
+
+    assert (answer.code, answer.lines) == (0, ["1  a  queued again", "2  b  queued again"])
+
+
+@pytest.mark.parametrize("option", [("--group", "night"), ("--batch", "b")])
+def test_only_the_failed_of_a_group_or_batch_are_queued_again(cli, option):
+    failed(cli, "a")
+    cli.add("b", group="night", batch_id="b")
+    cli.queue.claim_next("d")
+    cli.queue.finish(2, success=False)
+
+    cli.call("retry", "--failed", *option)
+
+    assert (cli.status(1), cli.status(2)) == ("failed", "queued")
+
+
+def test_what_failed_and_was_queued_anew_since_is_left(cli):
+    failed(cli, "a")
+    cli.add("a")
+
+    answer = cli.call("retry", "--failed")
+
+    assert (answer.code, answer.out, cli.status(1)) == (0, "", "failed")
+    assert answer.err == "nothing has failed that was not queued anew\n"
+
+
+def test_a_failed_row_of_an_old_program_is_queued_again(cli):
+    cli.store.insert_row(spec_path="/s/a.md", status="PERMANENTLY_FAILED")
+
+    assert cli.call("retry", "--failed").lines == ["1  a  queued again"]
+
+
+def test_ids_may_stand_beside_what_failed(cli):
+    failed(cli, "a")
+    cli.store.insert_row(spec_path="/s/z.md", status="zombie")
+
+    cli.call("retry", "2", "--failed")
+
+    assert (cli.status(1), cli.status(2)) == ("queued", "queued")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [((), "give ids, or --failed"), (("1", "--group", "x"), "say --failed too")],
+)
+def test_what_is_to_be_retried_has_to_be_said(cli, arguments, said):
+    failed(cli, "a")
+
+    answer = cli.call("retry", *arguments)
+
+    assert (answer.code, said in answer.err, cli.status(1)) == (2, True, "failed")
+
+
+# -- negative numbers ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [("-5", "1"), ("--", "-5", "1"), ("--json", "-5", "1")])
+def test_a_negative_priority_needs_no_dashes(cli, words):
+    cli.add("docs")
+
+    assert (cli.call("priority", *words).code, cli.get(1).priority) == (0, -5)
+
+
+def test_an_option_that_is_unknown_is_no_number(cli):
+    cli.add("docs")
+
+    answer = cli.call("priority", "-x", "1")
+
+    assert (answer.code, 'unknown option "-x"' in answer.err) == (2, True)
+
+
+def test_a_negative_number_after_the_first_is_no_id(cli):
+    answer = cli.call("priority", "-5", "-3")
+
+    assert (answer.code, answer.err) == (2, 'error: "-3" is no id: ids begin at 1\n')

@@ -351,8 +351,9 @@ def test_an_unknown_state_is_refused_with_the_known_ones(cli):
     answer = cli.call("list", "--state", "sleeping")
 
     assert answer.code == 2
-    assert 'error: --state "sleeping": no such state; known: running, verifying, queued' in (
-        answer.err
+    assert (
+        'error: --state "sleeping": no such state; known: running, verifying, paused, queued'
+        in (answer.err)
     )
 
 
@@ -414,3 +415,163 @@ def test_an_empty_queue_is_no_data_and_one_remark(cli):
 
 def test_a_person_with_an_empty_queue_is_told_the_first_step(cli):
     assert "next: tmux-orchestrator add SPEC" in cli.call("list", is_tty=True).err
+
+
+# -- groups, hosts, pauses, times ---------------------------------------------------------------
+
+
+def heads(cli):
+    return cli.call("list", is_tty=True, NO_COLOR="1").lines[0].split()
+
+
+def test_groups_have_a_column_where_there_are_some(cli):
+    cli.add("docs", group="night")
+    cli.add("lint")
+
+    lines = cli.call("list", is_tty=True, NO_COLOR="1").lines
+
+    assert lines[0].split()[:5] == ["ID", "STATE", "PROJECT", "GROUP", "PRIO"]
+    assert [line.split()[4] for line in lines[1:]] == ["night", "-"]
+
+
+def test_hosts_have_a_column_where_others_are_meant(cli):
+    run_elsewhere(cli)
+
+    assert "HOST" in heads(cli)
+
+
+def test_what_is_pinned_to_this_host_needs_no_column(cli):
+    cli.add("docs", host="here")
+
+    assert heads(cli) == ["ID", "STATE", "PROJECT", "PRIO", "TIME", "NOTE"]
+
+
+def test_a_long_group_gives_way_before_the_line_does(cli, monkeypatch):
+    cli.add("docs", group="g" * 40)
+    monkeypatch.setenv("COLUMNS", "60")
+
+    lines = cli.call("list", is_tty=True, NO_COLOR="1").lines
+
+    assert max(len(line) for line in lines) <= 60
+    assert "docs" in lines[1]
+
+
+def test_records_of_a_pipe_have_no_more_fields_with_groups_and_hosts(cli):
+    cli.add("docs", group="night", host="workbench")
+
+    (row,) = cli.call("list").rows
+
+    assert row[2:] == ["docs", "0", "2023-11-14T22:13:20.000Z", "only on workbench"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "note"),
+    [
+        ({"not_before": 1_700_000_000 + 900}, "starts 22:28:20 (in 15m)"),
+        ({"not_before": 1_700_000_000 - 900}, "-"),
+        ({"host": "w", "not_before": 1_700_000_000 + 60}, "only on w, starts 22:14:20 (in 1m)"),
+        ({"held_at": 1_700_000_000 - 60, "host": "w"}, "stashed 1m ago"),
+    ],
+)
+def test_the_note_says_what_keeps_it_from_starting(cli, fields, note):
+    cli.add("docs", **fields)
+
+    assert cli.call("list").rows[0][5] == note
+
+
+def test_a_dead_end_is_told_before_a_pause(cli):
+    cli.add("docs", "command: make", after_keys=("/specs/absent.md",))
+    cli.call("pause", "--all")
+
+    assert cli.call("list").rows[0][5] == "! after absent.md, which is not queued"
+
+
+def test_a_group_can_be_asked_for(cli):
+    cli.add("docs", group="night")
+    cli.add("lint")
+
+    assert cli.call("list", "--group", "night", "-q").out == "1\n"
+    assert cli.call("list", "--group", "default", "-q").out == "2\n"
+
+
+def test_a_group_without_projects_is_named(cli):
+    answer = cli.call("list", "--group", "default")
+
+    assert answer.err == 'no project matches --group "default"\n'
+
+
+def test_what_is_paused_can_be_asked_for(cli):
+    cli.add_running("api")
+    cli.add("docs")
+    cli.add("lint")
+    cli.call("pause", "1", "2")
+
+    assert cli.call("list", "--state", "paused", "-q").out == "1\n2\n"
+    assert cli.call("list", "--state", "queued", "-q").out == "3\n"
+    assert cli.call("list", "--state", "running", "-q").out == ""
+
+
+def test_json_tells_group_host_and_pause(cli):
+    cli.add("docs", group="night", host="workbench", held_at=cli.clock.now())
+    cli.add("lint", not_before=cli.clock.now() + 60)
+
+    held, early = cli.call("list", "--json").json["projects"]
+
+    keys = ("state", "status", "group", "host", "held_at", "start_at", "paused")
+    at = "2023-11-14T22:13:20.000Z"
+    assert [held[key] for key in keys] == [
+        *("paused", "queued", "night", "workbench", at, None, "project")
+    ]
+    assert [early[key] for key in keys] == [
+        *("queued", "queued", "default", None, None, "2023-11-14T22:14:20.000Z", None)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("what", "paused"), [(("--all",), "queue"), (("--group", "default"), "group")]
+)
+def test_json_tells_what_is_paused(cli, what, paused):
+    cli.add("docs")
+    cli.call("pause", *what)
+
+    assert cli.call("list", "--json").json["projects"][0]["paused"] == paused
+
+
+def test_a_wait_for_a_retry_is_no_start_time(cli):
+    cli.add("docs", "command: make\nretries: 1")
+    cli.tick()
+    cli.finish(1, 1)
+    cli.tick(3)
+
+    (told,) = cli.call("list", "--json").json["projects"]
+
+    assert (told["start_at"], told["not_before"] is None) == (None, False)
+
+
+class CountingStore:
+    """Passes calls on and remembers what was asked for without a limit."""
+
+    def __init__(self, store):
+        self._store = store
+        self.unlimited = []
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def projects(self, statuses=None, **wanted):
+        if wanted.get("limit") is None:
+            self.unlimited.append(statuses)
+        return self._store.projects(statuses, **wanted)
+
+
+@pytest.mark.parametrize("verb", [("list",), ("show", "docs"), ("status",)])
+def test_no_first_page_reads_more_than_it_can_show(cli, verb):
+    cli.add_running("docs")
+    for status in ("queued", "failed", "zombie"):
+        cli.store.insert_row(spec_path=f"/s/{status}.md", status=status)
+    counting = cli.store = CountingStore(cli.store)
+
+    assert cli.call(*verb).code == 0
+
+    # What runs is counted to tell the free slots: never more than the limit.
+    assert [asked for asked in counting.unlimited if asked != ["processing"]] == []

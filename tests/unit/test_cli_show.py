@@ -375,3 +375,91 @@ def test_a_plan_that_cannot_be_read_is_left_out(cli):
     answer = cli.call("show", "1")
 
     assert (answer.code, "command:" in answer.out) == (0, False)
+
+
+def test_group_host_and_times_are_shown(cli):
+    cli.add("docs", group="night", host="workbench", not_before=cli.clock.now() + 60)
+
+    answer = cli.call("show", "1")
+
+    assert field(answer, "group") == "night"
+    assert field(answer, "only on") == "workbench"
+    assert field(answer, "starts") == "2023-11-14T22:14:20.000Z"
+
+
+def test_what_is_set_aside_is_shown_with_the_way_back(cli):
+    cli.add("docs")
+    cli.call("stash", "1")
+
+    answer = cli.call("show", "1", is_tty=True, NO_COLOR="1")
+
+    assert field(answer, "set aside") == "2023-11-14T22:13:20.000Z"
+    assert answer.lines[0] == "1  docs  ⏸ paused  stashed 0s ago"
+    assert "next: tmux-orchestrator resume 1" in answer.err
+
+
+@pytest.mark.parametrize("what", ["--all", "--group default"])
+def test_what_stands_below_a_pause_is_shown_with_the_way_back(cli, what):
+    cli.add("docs")
+    cli.call("pause", *what.split())
+
+    told = cli.call("show", "1", "--json").json
+
+    assert told["next"] == [f"tmux-orchestrator resume {what}"]
+
+
+def test_a_paused_run_is_shown_with_the_way_back(cli):
+    cli.add_running("docs")
+    cli.call("pause", "1")
+    cli.tick()
+    cli.clock.advance(60)
+
+    told = cli.call("show", "1", "--json").json
+
+    assert told["next"] == ["tmux-orchestrator resume 1"]
+    assert (told["state"], told["note"]) == ("paused", "paused 1m ago")
+
+
+def test_a_paused_run_of_before_a_boot_is_not_said_to_be_paused_since(cli):
+    cli.add_running("docs")
+    cli.call("pause", "1")
+    cli.tick()
+    cli.clock.reboot()
+
+    assert cli.call("show", "1", "--json").json["note"] is None
+
+
+def test_a_pause_of_what_starts_is_said_to_come(cli):
+    cli.add("docs")
+    cli.queue.claim_next("d")
+    cli.call("pause", "1")
+
+    note = cli.call("show", "1", "--json").json["note"]
+
+    assert note == "paused once it has started, starting"
+
+
+def test_what_a_person_changed_is_told_in_words(cli):
+    cli.add("lint")
+    cli.add("docs")
+    cli.call("edit", "2", "--priority", "3", "--group", "default", "--start-at", "in 1h")
+    cli.call("edit", "2", "--after", "lint", "--host", "workbench")
+    cli.call("edit", "2", "--host", "any", "--after", "none")
+    cli.call("stash", "2")
+    cli.call("resume", "2")
+
+    lines = cli.call("show", "2").lines
+
+    told = [line.split("  ")[-1].strip() for line in lines[lines.index("  what happened:") + 1 :]]
+    assert told == [
+        "queued",
+        "changed (priority 3)",
+        "changed (group default)",
+        "changed (starts 2023-11-14T23:13:20.000Z)",
+        "changed (after lint.md)",
+        "changed (host workbench)",
+        "changed (after none)",
+        "changed (host any)",
+        "paused",
+        "resumed",
+    ]

@@ -408,3 +408,60 @@ def test_a_completion_nobody_asked_for_is_no_trace(cli, instruction):
 
     assert answer.code in {1, 2}
     assert "Traceback" not in answer.err
+
+
+# -- pauses and times ---------------------------------------------------------------------------
+
+
+def test_a_paused_queue_and_paused_groups_are_told(cli):
+    cli.call("group", "set", "night", "--limit", "1")
+    cli.call("pause", "--all", "--group", "night")
+    cli.clock.advance(300)
+
+    lines = cli.call("status").lines
+
+    assert "⏸ the queue is paused since 5m ago: nothing new starts" in lines
+    assert "⏸ group night is paused since 5m ago" in lines
+
+
+def test_what_comes_by_itself_is_told_where_nothing_may_start(cli):
+    cli.add("docs", not_before=cli.clock.now() + 900)
+
+    lines = cli.call("status").lines
+
+    assert "○ next: 1  docs  starts 22:28:20 (in 15m)  (1 of 1 slots free)" in lines
+
+
+def test_what_is_next_is_told_also_while_no_slot_is_free(cli):
+    cli.add_running("docs")
+    cli.add("lint")
+
+    assert "○ next: 2  lint  (0 of 1 slots free)" in cli.call("status").lines
+
+
+def test_what_is_due_beyond_what_was_looked_at_is_told_by_its_time(cli):
+    for number in range(51):
+        cli.add(f"a{number}", held_at=1.0, priority=1)
+    cli.add("docs", not_before=cli.clock.now() + 900)
+
+    told = cli.call("status").out
+
+    assert "○ next: nothing now; the first of those that wait  starts 22:28:20 (in 15m)" in told
+
+
+def test_json_tells_pauses_and_the_next_time(cli):
+    cli.add("docs", not_before=cli.clock.now() + 900)
+    cli.call("pause", "--group", "default")
+    before = cli.call("status", "--json").json
+    cli.call("pause", "--all")
+
+    told = cli.call("status", "--json").json
+
+    assert (before["paused_at"], told["paused_at"]) == (None, "2023-11-14T22:13:20.000Z")
+    assert told["paused_groups"] == ["default"]
+    assert told["next_due"] == "2023-11-14T22:28:20.000Z"
+
+
+@pytest.mark.parametrize("words", [("daemon", "--json", "status"), ("daemon", "status", "--json")])
+def test_what_all_verbs_share_may_stand_before_a_verb_of_a_verb(cli, words):
+    assert cli.call(*words).json["is_launching"] is False

@@ -379,3 +379,87 @@ def test_many_projects_do_not_fill_the_screen(cli):
     answer = cli.call("wait", "--all", "--timeout", "0", is_tty=True, NO_COLOR="1")
 
     assert "and 10 more" in answer.out
+
+
+# -- groups, batches, the first -----------------------------------------------------------------
+
+
+def test_all_of_a_group_are_waited_for(cli):
+    cli.start_daemon()
+    cli.add("a", group="night")
+    cli.add("b", held_at=1.0)
+    cli.meanwhile = steps(nothing, lambda: cli.finish(1))
+
+    answer = cli.call("wait", "--group", "night")
+
+    assert (answer.code, states(answer)) == (
+        0,
+        [(1, "queued"), (1, "running"), (1, "completed")],
+    )
+
+
+def test_a_batch_is_waited_for_with_what_has_ended(cli):
+    cli.start_daemon()
+    cli.add("a", batch_id="b")
+    cli.queue.claim_next("d")
+    cli.queue.finish(1, success=False)
+
+    answer = cli.call("wait", "--batch", "b")
+
+    assert (answer.code, states(answer)) == (1, [(1, "failed")])
+
+
+def test_a_batch_that_is_not_there_is_not_found(cli):
+    answer = cli.call("wait", "--batch", "nope")
+
+    assert (answer.code, answer.err) == (3, 'error: no project is of batch "nope"\n')
+
+
+def test_with_any_the_first_to_end_is_enough(cli):
+    cli.start_daemon()
+    cli.add("a")
+    cli.add("b", held_at=1.0)
+    cli.meanwhile = steps(nothing, lambda: cli.finish(1))
+
+    answer = cli.call("wait", "1", "2", "--any")
+
+    assert (answer.code, states(answer)[-1]) == (0, (1, "completed"))
+
+
+def test_with_any_a_failure_of_the_first_is_one(cli):
+    cli.start_daemon()
+    cli.add("a")
+    cli.add("b", held_at=1.0)
+    cli.meanwhile = steps(nothing, lambda: cli.finish(1, 3))
+
+    assert cli.call("wait", "--all", "--any").code == 1
+
+
+def test_with_any_the_one_that_ended_before_all_others_counts(cli):
+    for stem, success in (("a", False), ("b", True)):
+        cli.add(stem)
+        cli.queue.claim_next("d")
+        cli.queue.finish({"a": 1, "b": 2}[stem], success=success)
+        cli.store.mark_cleaned(cli.run({"a": 1, "b": 2}[stem]).token, cli.clock.now())
+        cli.clock.advance(5)
+
+    answer = cli.call("wait", "2", "1", "--any", "-q")
+
+    assert (answer.code, answer.out) == (1, "1\n")
+
+
+def test_with_any_and_nothing_to_wait_for_it_ends_at_once(cli):
+    answer = cli.call("wait", "--all", "--any", "-q")
+
+    assert (answer.code, answer.out) == (0, "")
+
+
+def test_what_is_paused_is_waited_for(cli):
+    cli.start_daemon()
+    cli.add("a")
+    cli.call("stash", "1")
+    cli.meanwhile = steps(lambda: cli.call("resume", "1"), nothing, nothing, lambda: cli.finish(1))
+
+    answer = cli.call("wait", "1")
+
+    assert (answer.code, [word for _, word in states(answer)][0]) == (0, "paused")

@@ -10,18 +10,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
 import pytest
 
-from scheduler_modules import core_scheduler
+from scheduler_modules import compose, core_scheduler
 from scheduler_modules.adapters.clock import SystemClock
 from scheduler_modules.adapters.lock import FileLocks
 from scheduler_modules.compose import host_name
 from scheduler_modules.config import SchedulerConfig, ensure_home
 from scheduler_modules.daemon_main import REFUSAL, run_daemon
 from scheduler_modules.errors import ConfigError, DatabaseUnavailable, UnusableHome
+from scheduler_modules.model import NewProject
 from tests.waiting import wait_until
 
 
@@ -73,6 +75,20 @@ def meanwhile(*steps: Callable[[], object]) -> threading.Thread:
 
 def send(number: int) -> Callable[[], None]:
     return lambda: os.kill(os.getpid(), number)
+
+
+def queue_spec(config: SchedulerConfig, spec: Path) -> None:
+    queue = compose.open_queue(config)
+    queue.enqueue(
+        NewProject(
+            spec_path=str(spec),
+            spec_key=str(spec),
+            name=spec.stem,
+            project_path=str(spec.parent),
+            enqueued_at=1.0,
+        )
+    )
+    queue.store.close()
 
 
 def after(config: SchedulerConfig, event: str, times: int = 1) -> Callable[[], None]:
@@ -211,6 +227,10 @@ def test_a_daemon_that_hangs_in_tmux_ends_in_two_seconds(config, tmp_path, monke
     hanging.chmod(0o700)
     monkeypatch.setenv("PATH", f"{hanging.parent}:{os.environ['PATH']}")
     asked = tmp_path / "asked"
+    spec = tmp_path / "build.md"
+    spec.write_text("---\ncommand: make\n---\n")
+    ensure_home(config)
+    queue_spec(config, spec)
     thread = meanwhile(lambda: wait_until(asked.exists, "a call of tmux"), send(signal.SIGTERM))
     began = time.monotonic()
 

@@ -28,14 +28,19 @@ def manager(processes, clock):
     return ProcessManager(processes, clock, kill_grace_sec=GRACE_SEC)
 
 
+def is_over(manager):
+    """Do one step; return whether nothing of the run was left."""
+    return manager.end_step({TOKEN: []}) == {TOKEN}
+
+
 def test_a_run_without_processes_is_over_at_once(manager):
-    assert manager.end_step(TOKEN)
+    assert is_over(manager)
 
 
 def test_an_obedient_process_gets_term_and_is_gone_at_the_next_step(manager, processes):
     processes.start(TOKEN)
 
-    steps = [manager.end_step(TOKEN), manager.end_step(TOKEN)]
+    steps = [is_over(manager), is_over(manager)]
 
     assert steps == [False, True]
 
@@ -44,7 +49,7 @@ def test_processes_of_the_panes_are_ended_though_they_carry_no_mark(manager, pro
     pane = processes.start(None)
     child = processes.start(None, session=pane.pid)
 
-    manager.end_step(TOKEN, [pane.pid])
+    manager.end_step({TOKEN: [pane.pid]})
 
     assert not processes.is_alive(pane)
     assert not processes.is_alive(child)
@@ -54,7 +59,7 @@ def test_processes_of_other_runs_are_spared(manager, processes):
     other = processes.start("b" * 32, ignores_term=False)
     processes.start(TOKEN)
 
-    manager.end_step(TOKEN)
+    manager.end_step({TOKEN: []})
 
     assert processes.is_alive(other)
 
@@ -64,12 +69,12 @@ def test_a_process_that_ignores_term_is_killed_after_the_grace_not_before(
 ):
     stubborn = processes.start(TOKEN, ignores_term=True)
 
-    manager.end_step(TOKEN)
+    manager.end_step({TOKEN: []})
     clock.advance(GRACE_SEC - 0.1)
-    manager.end_step(TOKEN)
+    manager.end_step({TOKEN: []})
     before = processes.is_alive(stubborn)
     clock.advance(0.1)
-    manager.end_step(TOKEN)
+    manager.end_step({TOKEN: []})
 
     assert before
     assert not processes.is_alive(stubborn)
@@ -80,7 +85,7 @@ def test_a_process_is_asked_to_end_only_once(manager, processes, clock, caplog):
     processes.start(TOKEN, ignores_term=True)
 
     for _ in range(5):
-        manager.end_step(TOKEN)
+        manager.end_step({TOKEN: []})
         clock.advance(1)
 
     assert [record.signal for record in caplog.records] == ["SIGTERM"]
@@ -89,17 +94,17 @@ def test_a_process_is_asked_to_end_only_once(manager, processes, clock, caplog):
 def test_a_child_born_while_its_parent_is_ended_is_asked_too(manager, processes):
     processes.start(TOKEN, heirs=1)
 
-    steps = [manager.end_step(TOKEN) for _ in range(3)]
+    steps = [is_over(manager) for _ in range(3)]
 
     assert steps == [False, False, True]
 
 
 def test_a_tree_that_keeps_forking_is_killed_until_none_is_left(manager, processes, clock):
     processes.start(TOKEN, ignores_term=True, heirs=5)
-    manager.end_step(TOKEN)
+    manager.end_step({TOKEN: []})
     clock.advance(GRACE_SEC)
 
-    steps = [manager.end_step(TOKEN) for _ in range(7)]
+    steps = [is_over(manager) for _ in range(7)]
 
     assert steps == [False] * 6 + [True]
 
@@ -107,22 +112,22 @@ def test_a_tree_that_keeps_forking_is_killed_until_none_is_left(manager, process
 def test_after_a_restart_ending_begins_with_term_again(processes, clock, caplog):
     caplog.set_level(logging.INFO)
     processes.start(TOKEN, ignores_term=True)
-    ProcessManager(processes, clock, kill_grace_sec=GRACE_SEC).end_step(TOKEN)
+    ProcessManager(processes, clock, kill_grace_sec=GRACE_SEC).end_step({TOKEN: []})
     clock.advance(GRACE_SEC)
 
-    ProcessManager(processes, clock, kill_grace_sec=GRACE_SEC).end_step(TOKEN)
+    ProcessManager(processes, clock, kill_grace_sec=GRACE_SEC).end_step({TOKEN: []})
 
     assert [record.signal for record in caplog.records] == ["SIGTERM", "SIGTERM"]
 
 
 def test_an_ending_that_is_over_is_forgotten(manager, processes, clock):
     processes.start(TOKEN)
-    manager.end_step(TOKEN)
-    manager.end_step(TOKEN)
+    manager.end_step({TOKEN: []})
+    manager.end_step({TOKEN: []})
     clock.advance(GRACE_SEC)
     late = processes.start(TOKEN, ignores_term=True)
 
-    manager.end_step(TOKEN)
+    manager.end_step({TOKEN: []})
 
     assert processes.is_alive(late)
 
@@ -130,11 +135,11 @@ def test_an_ending_that_is_over_is_forgotten(manager, processes, clock):
 def test_a_process_that_took_a_number_over_is_asked_by_its_own_right(manager, processes, caplog):
     caplog.set_level(logging.INFO)
     first = processes.start(TOKEN, pid=77, ignores_term=True)
-    manager.end_step(TOKEN)
+    manager.end_step({TOKEN: []})
     processes.end(first)
     processes.start(TOKEN, pid=77, ignores_term=True)
 
-    manager.end_step(TOKEN)
+    manager.end_step({TOKEN: []})
 
     assert [(record.signal, record.pids) for record in caplog.records] == [
         (signal.SIGTERM.name, [77]),

@@ -5,7 +5,13 @@ import os
 import pytest
 
 from scheduler_modules.errors import DiskFull, SessionExists, TmuxRefused, TmuxUnavailable
-from scheduler_modules.model import Outcome, RunPhase, TmuxSnapshot
+from scheduler_modules.model import (
+    Outcome,
+    RunPhase,
+)
+from scheduler_modules.tmux_values import (
+    TmuxSnapshot,
+)
 
 
 def die_before_recording(world, project_id: int) -> None:

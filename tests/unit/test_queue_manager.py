@@ -14,19 +14,21 @@ from scheduler_modules.errors import (
 )
 from scheduler_modules.model import (
     LEGAL_MOVES,
-    CreatedSession,
     LaunchPlan,
     NewProject,
     Outcome,
-    PaneRef,
     ProjectState,
     RunPhase,
-    ServerIdentity,
     WindowPlan,
 )
 from scheduler_modules.queue_manager import QueueManager
 from scheduler_modules.queue_moves import QueueMoves
 from scheduler_modules.run_ledger import RunLedger
+from scheduler_modules.tmux_values import (
+    CreatedSession,
+    PaneRef,
+    ServerIdentity,
+)
 from tests.fakes.clock import FakeClock
 from tests.fakes.store import FakeStore
 
@@ -160,7 +162,7 @@ def test_higher_priority_goes_first_then_age(world):
 
     first = world.claim()
     world.ledger.end_run(first.run, Outcome.COMPLETED)
-    world.ledger.record_cleaned(first.run)
+    world.ledger.record_cleaned([first.run])
     second = world.claim()
 
     assert (first.project.id, second.project.id) == (urgent, old)
@@ -195,7 +197,7 @@ def test_a_dependency_that_is_not_met_is_waited_for(world):
     claim = world.claim()
     assert claim.project.id == first
     world.ledger.end_run(claim.run, Outcome.COMPLETED)
-    world.ledger.record_cleaned(claim.run)
+    world.ledger.record_cleaned([claim.run])
 
     assert world.claim().project.id == second
 
@@ -214,7 +216,7 @@ def test_a_project_is_not_claimed_while_its_last_run_still_lives(world):
     world.queue.reset(project_id)
 
     blocked = world.claim()
-    world.ledger.record_cleaned(claim.run)
+    world.ledger.record_cleaned([claim.run])
 
     assert blocked is None
     assert world.claim().run.attempt == 2
@@ -247,7 +249,7 @@ def test_a_failed_run_with_a_retry_left_runs_again_after_its_delay(world):
     claim = world.claim()
     run = world.ledger.record_plan(claim.run, PLAN)
     world.ledger.end_run(run, Outcome.FAILED, "exit 1", retries=1)
-    world.ledger.record_cleaned(run)
+    world.ledger.record_cleaned([run])
     too_early = world.claim()
     world.clock.advance(31)
 
@@ -460,7 +462,7 @@ def test_remove_waits_for_the_last_processes(world):
 
     with pytest.raises(NotPossible, match="has not been ended yet"):
         world.queue.remove(project_id)
-    world.ledger.record_cleaned(claim.run)
+    world.ledger.record_cleaned([claim.run])
     world.queue.remove(project_id)
 
     with pytest.raises(ProjectNotFound):
@@ -483,7 +485,7 @@ def test_a_report_with_an_old_token_is_refused(world):
     project_id = world.add("web")
     old = world.claim().run
     world.queue.reset(project_id)
-    world.ledger.record_cleaned(old)
+    world.ledger.record_cleaned([old])
     new = world.claim().run
 
     with pytest.raises(StaleToken):
@@ -498,16 +500,6 @@ def test_a_report_about_what_does_not_run_is_refused(world):
         world.queue.report(project_id, Outcome.COMPLETED)
     with pytest.raises(StaleToken):
         world.queue.report(project_id, Outcome.COMPLETED, token="x")
-
-
-def test_priority_changes_only_while_queued(world):
-    project_id = world.add("web")
-    world.queue.set_priority(project_id, 8)
-    assert world.queue.get(project_id).priority == 8
-    world.claim()
-
-    with pytest.raises(NotPossible):
-        world.queue.set_priority(project_id, 9)
 
 
 @pytest.mark.parametrize("project_id", [0, -1, 999, 2**70])

@@ -83,7 +83,7 @@ def test_a_run_is_recorded_as_cleaned_once(world):
     ledger = world.container.run_ledger()
     ledger.end_run(run, Outcome.FAILED, "enough")
 
-    ledger.record_cleaned(run)
-    ledger.record_cleaned(run)
+    ledger.record_cleaned([run])
+    ledger.record_cleaned([run])
 
     assert world.facts(project_id).count("run_cleaned") == 1

@@ -3,7 +3,12 @@
 import pytest
 
 from scheduler_modules.errors import TmuxUnavailable
-from scheduler_modules.model import Outcome, TmuxSnapshot
+from scheduler_modules.model import (
+    Outcome,
+)
+from scheduler_modules.tmux_values import (
+    TmuxSnapshot,
+)
 
 HOUR_SEC = 3600
 

@@ -2,7 +2,13 @@
 
 import pytest
 
-from scheduler_modules.model import Outcome, RunPhase, TmuxSnapshot
+from scheduler_modules.model import (
+    Outcome,
+    RunPhase,
+)
+from scheduler_modules.tmux_values import (
+    TmuxSnapshot,
+)
 from tests.world import TICK_SEC
 
 VERIFIED = "command: make\nverify: make test"
@@ -370,7 +376,7 @@ def test_a_reset_during_verification_ends_it(world):
     process = world.process(project_id, "verify")
 
     world.queue.reset(project_id)
-    world.tick(2)
+    world.tick(3)
 
     assert not world.processes.is_alive(process)
     assert world.run(project_id).attempt == 2

@@ -3,7 +3,10 @@
 import msgspec
 import pytest
 
-from scheduler_modules.model import PaneState, Run, RunPhase, ServerIdentity, TmuxSnapshot
+from scheduler_modules.model import (
+    Run,
+    RunPhase,
+)
 from scheduler_modules.run_verdict import (
     Alive,
     Ended,
@@ -12,6 +15,11 @@ from scheduler_modules.run_verdict import (
     describe_end,
     judge_session,
     judge_window,
+)
+from scheduler_modules.tmux_values import (
+    PaneState,
+    ServerIdentity,
+    TmuxSnapshot,
 )
 
 SERVER = ServerIdentity(pid=100, started_at=1000)

@@ -23,10 +23,14 @@ from scheduler_modules.adapters.tmux_arguments import (
     literal_format,
 )
 from scheduler_modules.errors import TmuxRefused
-from scheduler_modules.model import PaneCommand, ServerIdentity, SessionPlan
+from scheduler_modules.tmux_values import (
+    PaneCommand,
+    ServerIdentity,
+    SessionPlan,
+)
 
 LOG = LogWriter(100)
-PANE = "pane:$1 @2 %3 1700000000 0 4711 1700000001 0 [] [] 42 abc demo:main"
+PANE = "pane:$1 @2 %3 1700000000 0 4711 1700000001  42 abc demo:main"
 
 
 def plan(**changes):
@@ -164,16 +168,16 @@ def test_a_pane_is_read_with_all_its_fields():
 @pytest.mark.parametrize(
     "dead, status, signal",
     [
-        ("[3] []", 3, None),
-        ("[] [9]", None, 9),
-        ("[] [KILL]", None, 9),
-        ("[] [term]", None, 15),
-        ("[] [NOSUCH]", None, None),
-        ("[] []", None, None),
+        ("[3][]", 3, None),
+        ("[][9]", None, 9),
+        ("[][KILL]", None, 9),
+        ("[][term]", None, 15),
+        ("[][NOSUCH]", None, None),
+        ("[][]", None, None),
     ],
 )
 def test_how_a_dead_pane_ended_is_read(dead, status, signal):
-    (pane,) = parse_panes(PANE.replace("0 [] []", f"1 {dead}"))
+    (pane,) = parse_panes(PANE.replace("01  42", f"01 {dead} 42"))
 
     assert (pane.is_dead, pane.dead_status, pane.dead_signal) == (True, status, signal)
 

@@ -1,9 +1,15 @@
+-- part: project_columns
+q.id, q.spec_path, q.status, q.enqueued_at, p.name, q.project_path, q.started_at, q.completed_at,
+       q.priority, q.error_message, q.batch_id, q.retry_count, q.enhanced_spec_path,
+       q.session_name, q.main_session, q.orchestrator_session, q.fresh_start, p.base_dir,
+       p.not_before, p.retries_used, p.group_name, p.host, p.held_at
+
+-- part: project_tables
+project_queue q left join project_plan p on p.project_id = q.id
+
 -- part: select_project
-select q.id, q.spec_path, q.status, q.enqueued_at, p.name, q.project_path, q.started_at,
-       q.completed_at, q.priority, q.error_message, q.batch_id, q.retry_count,
-       q.enhanced_spec_path, q.session_name, q.main_session, q.orchestrator_session,
-       q.fresh_start, p.base_dir, p.not_before, p.retries_used
-  from project_queue q left join project_plan p on p.project_id = q.id
+select {project_columns}
+  from {project_tables}
 
 -- part: listing_order
 order by q.priority desc, q.enqueued_at, q.id limit :limit
@@ -11,20 +17,22 @@ order by q.priority desc, q.enqueued_at, q.id limit :limit
 -- part: newest_order
 order by q.id desc limit :limit
 
+-- part: queued
+-- The spellings of `store_rows.spellings`, so that an index finds them.
+('queued', 'QUEUED', 'Queued', 'ProjectState.QUEUED', 'PROJECTSTATE.QUEUED', 'projectstate.queued')
+
+-- part: processing
+('processing', 'PROCESSING', 'Processing', 'ProjectState.PROCESSING', 'PROJECTSTATE.PROCESSING',
+        'projectstate.processing')
+
 -- name: project
 {select_project} where q.id = :id
 
--- name: projects
-{select_project} {listing_order}
-
--- name: projects_newest
-{select_project} {newest_order}
-
--- name: projects_of_batch
-{select_project} where q.batch_id = :batch_id {listing_order}
-
--- name: projects_of_batch_newest
-{select_project} where q.batch_id = :batch_id {newest_order}
+-- name: projects_nameless
+-- Rows that old programs added. Usually there are none, which two counts tell.
+{select_project}
+ where (select count(*) from project_queue) <> (select count(*) from project_plan)
+   and p.name is null
 
 -- name: raw_projects
 -- Every column on purpose: what other programs added is shown too.
@@ -40,30 +48,27 @@ values (:spec_path, :project_path, 'queued', :enqueued_at, :priority, :batch_id,
 returning id
 
 -- name: put_plan!
--- Replaces what a project of the same id left behind: an old program deletes rows, never plans.
-insert into project_plan (project_id, name, base_dir, spec_key, project_key, retries_used)
-values (:project_id, :name, :base_dir, :spec_key, :project_key, 0)
+insert into project_plan
+       (project_id, name, base_dir, spec_key, project_key, not_before, group_name, host, held_at)
+values (:project_id, :name, :base_dir, :spec_key, :project_key, :not_before, :group_name, :host,
+        :held_at)
 on conflict (project_id) do update
    set name = excluded.name, base_dir = excluded.base_dir, spec_key = excluded.spec_key,
-       project_key = excluded.project_key, not_before = null, retries_used = 0
+       project_key = excluded.project_key, not_before = excluded.not_before, retries_used = 0,
+       group_name = excluded.group_name, host = excluded.host, held_at = excluded.held_at
 
 -- name: save_plan!
--- Rows of old programs have no plan: one is made, without a key, once it has something to keep.
-insert into project_plan (project_id, not_before, retries_used)
-select :project_id, :not_before, :retries_used
- where :not_before is not null or :retries_used <> 0
-    or exists (select 1 from project_plan where project_id = :project_id)
+insert into project_plan (project_id, not_before, retries_used, group_name, host, held_at)
+values (:project_id, :not_before, :retries_used, :group_name, :host, :held_at)
 on conflict (project_id) do update
-   set not_before = excluded.not_before, retries_used = excluded.retries_used
+   set not_before = excluded.not_before, retries_used = excluded.retries_used,
+       group_name = excluded.group_name, host = excluded.host, held_at = excluded.held_at
 
 -- name: remove_plan!
 delete from project_plan where project_id = :project_id
 
 -- name: remove_dependencies!
 delete from project_dependency where project_id = :project_id
-
--- name: remove_runs!
-delete from project_run where project_id = :project_id
 
 -- name: active_twin
 -- Another active project of the same spec and folder: the one a unique index speaks of.
@@ -77,23 +82,12 @@ select id from project_queue
  where main_session = :session_name and status = 'processing' and id <> :id
  order by id limit 1
 
--- part: claimable
--- What follows a walk over queued rows of `project_queue q`: the first row that may run; each look
--- is by key.
-   and not exists (select 1 from project_plan p
-                    where p.project_id = q.id and p.not_before > :now)
-   and not exists (select 1 from project_run r
-                    where r.project_id = q.id and (r.ended_at is null or r.cleaned_at is null))
-   and not exists (select 1 from project_dependency d
-                    where d.project_id = q.id
-                      and coalesce((select replace(lower(trim(x.status)), 'projectstate.', '')
-                                      from project_plan k
-                                      join project_queue x on x.id = k.project_id
-                                     where k.spec_key = d.spec_key
-                                     order by k.project_id desc limit 1), '')
-                          not in ('completed', 'recovered'))
- order by q.priority desc, q.enqueued_at, q.id
- limit 1
+-- name: promote_due!
+update project_plan set not_before = null
+ where project_id in (select project_id from project_ready where not_before <= :now)
+
+-- name: next_due
+select min(not_before) from project_ready where not_before is not null
 
 -- name: spec_key
 select spec_key from project_plan where project_id = :project_id

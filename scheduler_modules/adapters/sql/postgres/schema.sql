@@ -1,0 +1,2 @@
+-- name: schema_versions
+select version_num from scheduler_alembic_version

@@ -1,0 +1,44 @@
+"""Keeps paused runs standing still: stops their processes, and lets them go on."""
+
+import logging
+from collections.abc import Callable, Collection
+
+from scheduler_modules.model import Run, RunPhase
+from scheduler_modules.run_ledger import RunLedger
+from scheduler_modules.tmux_values import TmuxSnapshot
+
+logger = logging.getLogger(__name__)
+
+StopAll = Callable[[str, Collection[int]], bool]
+"""Stop a run's processes, given its living panes' pids; True: none was left to be stopped."""
+GoOn = Callable[[str, Collection[int]], None]
+
+
+class RunPauser:
+    """Makes what is so the same as what a person wants, one run at a time."""
+
+    def __init__(self, ledger: RunLedger, *, stop: StopAll, go_on: GoOn) -> None:
+        self._ledger = ledger
+        self._stop = stop
+        self._go_on = go_on
+
+    def keep(self, run: Run, snapshot: TmuxSnapshot) -> Run:
+        """Stop or continue a run's processes where that is wanted; return the run as it is then.
+
+        What is started in a paused run afterwards (a person may type into its windows) is stopped
+        at the next look.
+
+        Raises:
+            StaleToken: the run ended meanwhile.
+        """
+        if run.phase is RunPhase.STARTING or not self._is_concerned(run):
+            return run
+        pane_pids = [pane.pid for pane in snapshot.of_run(run.token) if not pane.is_dead]
+        if run.is_pause_wanted:
+            self._stop(run.token, pane_pids)
+            return run if run.paused_boot_sec is not None else self._ledger.record_paused(run)
+        self._go_on(run.token, pane_pids)
+        return self._ledger.record_resumed(run)
+
+    def _is_concerned(self, run: Run) -> bool:
+        return run.is_pause_wanted or run.paused_boot_sec is not None
