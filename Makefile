@@ -9,7 +9,7 @@ ONLY ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL = help
-.PHONY: help run stop test check lint format bench promises requirements units setup setup-test clean
+.PHONY: help run stop test check lint format bench man promises requirements units setup setup-test clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 - \2/p' Makefile | sed 's/^\(  make [a-z-]*\) -/\1\t/' | expand -t 22
@@ -55,6 +55,9 @@ bench: setup-test ## measure everything beside reference loops and peers (ONLY=n
 
 promises: setup-test ## try the promises for long (ROW=n: one of them); slow
 	PROMISE_LONG=1 $(TOOLS) pytest -m faults $(if $(ROW),-k "promise_$(ROW)_") $(PYTEST_ARGS)
+
+man: setup-test ## write docs/man/tmux-orchestrator.1 from what the verbs say of themselves
+	$(PYTHON_IN_VENV) scripts/man.py
 
 requirements: setup-test ## pin requirements*.in anew, with hashes and without addresses
 	@sh scripts/requirements.sh

@@ -1,10 +1,11 @@
 """What work costs: following projects, and carrying out a thousand that do nothing."""
 
+import itertools
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 from bench.house import House
@@ -102,28 +103,8 @@ def _drains(bench: Bench, goals: Mapping[str, Goal]) -> Iterator[Figure]:
         daemon = stack.enter_context(house.at_work())
         server = stack.enter_context(Server(folder))
         control = stack.enter_context(Control(server.argv))
-        numbers = iter(range(1_000_000))
-        cpu_ms: list[float] = []
-
-        def ours() -> float:
-            done, name = _ended(house), f"noop{next(numbers)}"
-            used = tree_cpu_sec(daemon)
-            began = time.perf_counter()
-            house.enqueue_many(count, name, "command: 'true'")
-            wait_until(lambda: _ended(house) >= done + count, "no-ops to end", 300, 0.02)
-            spent = time.perf_counter() - began
-            cpu_ms.append(1000 * (tree_cpu_sec(daemon) - used) / count)
-            return spent
-
-        def raw() -> float:
-            return timed(
-                lambda: [
-                    control.run(f"new-session -d -s n{next(numbers)} 'exec true'")
-                    for _ in range(count)
-                ]
-            )
-
-        cases = {"raw": raw, "ours": ours}
+        drain = Drain(house, daemon, server, control, count)
+        cases = {"raw": drain.raw, "ours": drain.ours}
         note = ""
         try:
             spooler = stack.enter_context(Spooler(folder, SLOTS))
@@ -132,7 +113,8 @@ def _drains(bench: Bench, goals: Mapping[str, Goal]) -> Iterator[Figure]:
             note = str(error)
         found = interleave(cases, bench.reps)
     told = {f"{name}/s": count / statistics.median(spent) for name, spent in found.items()}
-    told |= {"daemon CPU ms each": statistics.median(cpu_ms), "rounds of": float(count)}
+    told |= {f"{name} CPU ms each": statistics.median(ms) for name, ms in drain.cpu_ms.items()}
+    told["rounds of"] = float(count)
     yield Figure(goals["load.drain"], per_pair(found["raw"], found["ours"]), told)
     if note:
         yield Figure(goals["load.drain.spooler"], None, note=note)
@@ -140,6 +122,43 @@ def _drains(bench: Bench, goals: Mapping[str, Goal]) -> Iterator[Figure]:
         yield Figure(goals["load.drain.spooler"], per_pair(found["spooler"], found["ours"]))
 
 
-def _ended(house: House) -> int:
-    """Return how many projects are over, all of their processes too."""
-    return int(house.query("select count(*) from project_run where cleaned_at is not null")[0][0])
+class Drain:
+    """Carries out no-ops, ours or bare ones; keeps what each cost in CPU, all ends included."""
+
+    def __init__(
+        self, house: House, daemon: int, server: Server, control: Control, count: int
+    ) -> None:
+        self._house, self._daemon, self._count = house, daemon, count
+        self._server, self._control = server, control
+        self._numbers = itertools.count()
+        self.cpu_ms: dict[str, list[float]] = {"daemon": [], "tmux": [], "raw tmux": []}
+
+    def ours(self) -> float:
+        done, name = self._ended(), f"noop{next(self._numbers)}"
+        server = self._house.tmux_pid()
+        with ExitStack() as spent:
+            spent.enter_context(self._spent("daemon", lambda: tree_cpu_sec(self._daemon)))
+            if server is not None:
+                spent.enter_context(self._spent("tmux", lambda: cpu_sec(server)))
+            began = time.perf_counter()
+            self._house.enqueue_many(self._count, name, "command: 'true'")
+            wait_until(lambda: self._ended() >= done + self._count, "no-ops to end", 300, 0.02)
+            return time.perf_counter() - began
+
+    def raw(self) -> float:
+        with self._spent("raw tmux", lambda: cpu_sec(self._server.pid)):
+            began = time.perf_counter()
+            for _ in range(self._count):
+                self._control.run(f"new-session -d -s n{next(self._numbers)} 'exec true'")
+            return time.perf_counter() - began
+
+    @contextmanager
+    def _spent(self, name: str, used: Callable[[], float]) -> Iterator[None]:
+        before = used()
+        yield
+        self.cpu_ms[name].append(1000 * (used() - before) / self._count)
+
+    def _ended(self) -> int:
+        """Return how many projects are over, all of their processes too."""
+        statement = "select count(*) from project_run where cleaned_at is not null"
+        return int(self._house.query(statement)[0][0])

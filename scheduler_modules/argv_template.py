@@ -8,15 +8,16 @@ from scheduler_modules.errors import InvalidInput
 
 MAX_COMMAND_BYTES = 4096
 
-_QUOTED = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*"|\\[^\n]""", re.DOTALL)
-_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+# Compiled when they are used: most calls use none.
+_QUOTED = r"""(?s)'[^']*'|"(?:[^"\\]|\\.)*"|\\[^\n]"""
+_ASSIGNMENT = r"[A-Za-z_][A-Za-z0-9_]*="
 # What a shell would act on where no quotes protect it: `grep '|' notes` is an argument,
 # `a | b` is a pipe.
-_FOR_A_SHELL = re.compile(r"[;|&<>]+|`|\$[A-Za-z_{(][A-Za-z0-9_]*|(?<!\S)~(?=[/\s]|$)")
-_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
-_HARMLESS_TO_A_SHELL = re.compile(r"[A-Za-z0-9_@%+=:,./-]*")
-_RUNS_SCRIPT_TEXT = re.compile(r"(?:ba|da|a|z|k|mk|fi)?sh|su|python[0-9.]*")
-_SCRIPT_FLAG = re.compile(r"-[A-Za-z]*c[A-Za-z]*")
+_FOR_A_SHELL = r"[;|&<>]+|`|\$[A-Za-z_{(][A-Za-z0-9_]*|(?<!\S)~(?=[/\s]|$)"
+_PLACEHOLDER = r"\{([a-z_]+)\}"
+_HARMLESS_TO_A_SHELL = r"[A-Za-z0-9_@%+=:,./-]*"
+_RUNS_SCRIPT_TEXT = r"(?:ba|da|a|z|k|mk|fi)?sh|su|python[0-9.]*"
+_SCRIPT_FLAG = r"-[A-Za-z]*c[A-Za-z]*"
 
 
 def split_command(command: str | Sequence[str]) -> tuple[str, ...]:
@@ -32,7 +33,7 @@ def split_command(command: str | Sequence[str]) -> tuple[str, ...]:
     argv = _split(command) if isinstance(command, str) else tuple(command)
     if not argv or not argv[0].strip():
         raise InvalidInput("the command is empty; name a program")
-    assignment = _ASSIGNMENT.match(argv[0])
+    assignment = re.match(_ASSIGNMENT, argv[0])
     if assignment:
         raise InvalidInput(
             f'"{assignment.group()}" before a command is for a shell, and none runs here: '
@@ -52,13 +53,13 @@ def _split(text: str) -> tuple[str, ...]:
         argv = tuple(shlex.split(text))
     except ValueError as error:
         raise InvalidInput("a quote or a final backslash has no partner; close it") from error
-    bare = _QUOTED.sub("_", text)
+    bare = re.sub(_QUOTED, "_", text)
     if "\\\n" in bare or "\n" in bare.strip(" \t\r\n"):
         raise InvalidInput(
             "a command is one line: fold it with >- or put the lines into a script; "
             "for several commands write sh -c '...'"
         )
-    operator = _FOR_A_SHELL.search(bare)
+    operator = re.search(_FOR_A_SHELL, bare)
     if operator:
         raise InvalidInput(
             f"\"{operator.group()}\" is for a shell, and none runs here: write sh -c '...', "
@@ -81,7 +82,7 @@ def fill(argv: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:
     for index, template in enumerate(argv):
         if index == script_at:
             _refuse_code(template, values)
-        filled.append(_PLACEHOLDER.sub(lambda hit: values.get(hit[1], hit[0]), template))
+        filled.append(re.sub(_PLACEHOLDER, lambda hit: values.get(hit[1], hit[0]), template))
     return tuple(filled)
 
 
@@ -91,14 +92,14 @@ def _script_index(argv: Sequence[str]) -> int | None:
     for index, argument in enumerate(argv):
         if is_flagged and not argument.startswith("-"):
             return index
-        is_flagged = is_flagged or (is_shell and bool(_SCRIPT_FLAG.fullmatch(argument)))
-        is_shell = is_shell or bool(_RUNS_SCRIPT_TEXT.fullmatch(argument.rpartition("/")[2]))
+        is_flagged = is_flagged or (is_shell and bool(re.fullmatch(_SCRIPT_FLAG, argument)))
+        is_shell = is_shell or bool(re.fullmatch(_RUNS_SCRIPT_TEXT, argument.rpartition("/")[2]))
     return None
 
 
 def _refuse_code(script: str, values: Mapping[str, str]) -> None:
-    for name in _PLACEHOLDER.findall(script):
-        if name in values and not _HARMLESS_TO_A_SHELL.fullmatch(values[name]):
+    for name in re.findall(_PLACEHOLDER, script):
+        if name in values and not re.fullmatch(_HARMLESS_TO_A_SHELL, values[name]):
             raise InvalidInput(
                 f"{{{name}}} stands inside a script, and its value {values[name]!a} holds "
                 f"characters a shell would act on: write sh -c '... \"$1\" ...' sh {{{name}}}"

@@ -42,15 +42,16 @@ VERBS = (
     VerbEntry("look", "list", "listing", "projects and states"),
     VerbEntry("", "show", "show", "all about one project"),
     VerbEntry("", "logs", "logs", "what a project printed; -f goes on reading"),
-    VerbEntry("", "follow", "follow", "what all windows of projects print, until they have ended"),
-    VerbEntry("", "top", "top", "queue, windows and logs on one live screen, with keys"),
+    VerbEntry("", "follow", "follow", "all they print, live"),
+    VerbEntry("", "top", "top", "one live screen, with keys"),
     VerbEntry("", "wait", "wait", "until projects have ended"),
     VerbEntry("", "status", "status", "is all fine, what is next"),
     VerbEntry("talk", "attach", "attach", "enter a session"),
     VerbEntry("", "done", "report", "say that work is done"),
     VerbEntry("", "fail", "report", "say that it failed, and why"),
     VerbEntry("run", "daemon", "daemon", "start, stop, status or run what runs the queue"),
-    VerbEntry("care", "config", "config", "settings and origins"),
+    VerbEntry("care", "doctor", "doctor", "is all set up well"),
+    VerbEntry("", "config", "config", "settings and origins"),
     VerbEntry("", "completion", "completion", "script for tab completion in bash, zsh or fish"),
 )
 _BY_NAME = {entry.name: entry for entry in VERBS}
@@ -190,10 +191,10 @@ def _run(argv: Sequence[str], cli: Cli) -> int:
 
 
 def _complete(root: Root, cli: Cli, instruction: str) -> int:
-    from click.shell_completion import shell_complete
+    from scheduler_modules.cli.completions import complete
 
     try:
-        return shell_complete(root, {"obj": cli}, PROGRAM, COMPLETE_VARIABLE, instruction)
+        return complete(root, cli, instruction)
     except (KeyError, ValueError) as error:
         raise InvalidInput(f"{COMPLETE_VARIABLE} is for shells: {error}") from error
 

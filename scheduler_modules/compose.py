@@ -16,7 +16,10 @@ from scheduler_modules.errors import ConfigError, SchedulerError
 
 if TYPE_CHECKING:
     from scheduler_modules.adapters.doorbell import Bells
+    from scheduler_modules.adapters.database_probe import PostgresProbe, SqliteProbe
+    from scheduler_modules.adapters.machine_probe import MachineProbe
     from scheduler_modules.adapters.run_log import RunLog
+    from scheduler_modules.adapters.tmux_probe import TmuxProbe
     from scheduler_modules.adapters.wakeup import SelectorWakeup
     from scheduler_modules.ports import (
         Clock,
@@ -265,3 +268,26 @@ def open_run_log(config: SchedulerConfig, token: str, role: str) -> "RunLog":
     from scheduler_modules.adapters.run_log import RunLog
 
     return RunLog(run_log_path(config, token, role))
+
+
+def open_tmux_probe(config: SchedulerConfig) -> "TmuxProbe":
+    """Return what looks at the tmux server without starting or changing anything."""
+    from scheduler_modules.adapters.tmux_probe import TmuxProbe
+
+    return TmuxProbe(config)
+
+
+def open_database_probe(config: SchedulerConfig) -> "SqliteProbe | PostgresProbe":
+    """Return what looks at the database without changing it."""
+    from scheduler_modules.adapters.database_probe import PostgresProbe, SqliteProbe
+
+    if is_postgres(config):
+        return PostgresProbe(config.scheduler_db_url)
+    return SqliteProbe(database_path(config))
+
+
+def open_machine_probe(config: SchedulerConfig) -> "MachineProbe":
+    """Return what looks at folders, disks and limits."""
+    from scheduler_modules.adapters.machine_probe import MachineProbe
+
+    return MachineProbe(config.home)

@@ -15,6 +15,7 @@ from scheduler_modules.config_values import (
     Value,
     masked,
     shown_in_error,
+    without_password,
 )
 from scheduler_modules.errors import ConfigError
 
@@ -181,6 +182,7 @@ def load_config(environ: Mapping[str, str], *, cwd: Path | None = None) -> Loade
     settings = {"home": Setting(name="home", variable=variable, value=home, origin=origin)}
     for name in SchedulerConfig.__struct_fields__[1:]:
         settings[name] = _setting(name, sources, environ, settings)
+    settings["scheduler_db_url"] = _with_password(settings["scheduler_db_url"], sources)
     values: dict[str, Any] = {name: setting.value for name, setting in settings.items()}
     return LoadedConfig(SchedulerConfig(**values), settings)
 
@@ -227,6 +229,20 @@ def _setting(
     return Setting(
         name=name, variable=variable, value=value, origin=origin, is_secret=_is_secret(name)
     )
+
+
+def _with_password(setting: Setting, sources: tuple[Mapping[str, Given], ...]) -> Setting:
+    """Return the database's URL with the password that another source has for the same one.
+
+    What runs in a session is told the URL without it, and reads the files in home.
+    """
+    for source in sources:
+        given = source.get(setting.variable)
+        if given is None or given.text in {setting.value, without_password(given.text)}:
+            continue
+        if without_password(given.text) == setting.value:
+            return msgspec.structs.replace(setting, value=given.text, origin=given.origin)
+    return setting
 
 
 def _value(variable: str, given: Given, rule: Rule, environ: Mapping[str, str]) -> Value:

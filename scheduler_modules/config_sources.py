@@ -12,11 +12,12 @@ from scheduler_modules.config_values import is_plain
 from scheduler_modules.errors import ConfigFileError
 
 _MAX_FILE_BYTES = 1 << 20
-_ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*=\s*(.*)")
-_SINGLE_QUOTED = re.compile(r"'([^']*)'\s*(?:#.*)?")
-_DOUBLE_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"\s*(?:#.*)?')
-_COMMENT = re.compile(r"(?:^|\s)#.*")
-_ESCAPED = re.compile(r"\\(.)")
+# Compiled when they are used: most calls use none.
+_ASSIGNMENT = r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*=\s*(.*)"
+_SINGLE_QUOTED = r"'([^']*)'\s*(?:#.*)?"
+_DOUBLE_QUOTED = r'"((?:[^"\\]|\\.)*)"\s*(?:#.*)?'
+_COMMENT = r"(?:^|\s)#.*"
+_ESCAPED = r"\\(.)"
 _ESCAPES = {"n": "\n", "t": "\t"}
 
 
@@ -58,7 +59,7 @@ def from_dotenv(path: Path) -> dict[str, Given]:
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
             continue
-        assignment = _ASSIGNMENT.fullmatch(stripped)
+        assignment = re.fullmatch(_ASSIGNMENT, stripped)
         if assignment is None:
             raise ConfigFileError(path, "expected NAME=value", number)
         name, text = assignment.groups()
@@ -130,12 +131,12 @@ def _unknown_key(key: str, variables: Collection[str]) -> str:
 def _unquoted(text: str) -> str | None:
     """Return the value meant by the right side of an assignment; None for unmatched quotes."""
     if text.startswith("'"):
-        quoted = _SINGLE_QUOTED.fullmatch(text)
+        quoted = re.fullmatch(_SINGLE_QUOTED, text)
         return quoted[1] if quoted else None
     if text.startswith('"'):
-        quoted = _DOUBLE_QUOTED.fullmatch(text)
-        return _ESCAPED.sub(_unescaped, quoted[1]) if quoted else None
-    return _COMMENT.sub("", text).rstrip()
+        quoted = re.fullmatch(_DOUBLE_QUOTED, text)
+        return re.sub(_ESCAPED, _unescaped, quoted[1]) if quoted else None
+    return re.sub(_COMMENT, "", text).rstrip()
 
 
 def _unescaped(escape: re.Match[str]) -> str:

@@ -14,15 +14,17 @@ _MAX_PORT = 65_535
 _MAX_SOCKET_BYTES = 107
 _MAX_QUOTED = 80
 _SQLITE = "sqlite:///"
+_POSTGRES = ("postgresql://", "postgres://")
 
-_WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
-_NUMBER = re.compile(r"[+-]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,5})?")
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?")
-_SERVER = re.compile(r"[A-Za-z0-9_.:\[\]-]{0,255}")
-_SOCKET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-_WORD = re.compile(r"\S+")
-_URL_PASSWORD = re.compile(r"(?i)(pass\w{0,20}=)[^&\s]*")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# Compiled when a value is read: most calls read hardly any.
+_WHOLE = r"[+-]?[0-9]{1,30}"
+_NUMBER = r"[+-]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,5})?"
+_HOST = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?"
+_SERVER = r"[A-Za-z0-9_.:\[\]-]{0,255}"
+_SOCKET_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
+_WORD = r"\S+"
+_IN_URL = r"(?i)(pass\w{0,20}=)[^&\s]*"
+_CONTROL = "[\x00-\x1f\x7f-\x9f\ud800-\udfff]"
 _TRUTH = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
     **dict.fromkeys(("false", "0", "no", "off"), False),
@@ -51,7 +53,7 @@ def masked(value: object, is_secret: bool = False) -> str:
     text = str(value)
     if is_secret:
         return "***" if text else ""
-    return _URL_PASSWORD.sub(r"\1***", _WORD.sub(_without_credentials, text))
+    return re.sub(_IN_URL, r"\1***", re.sub(_WORD, _without_credentials, text))
 
 
 def _without_credentials(word: re.Match[str]) -> str:
@@ -59,6 +61,19 @@ def _without_credentials(word: re.Match[str]) -> str:
     if not separator or "@" not in rest:
         return word[0]
     return f"{scheme}://***@{rest.rpartition('@')[2]}"
+
+
+def without_password(url: str) -> str:
+    """Return a database's URL without the password in it, if it has one."""
+    if not url.startswith(_POSTGRES):
+        return url
+    scheme, _, rest = url.partition("://")
+    address, question, query = rest.partition("?")
+    authority, slash, database = address.partition("/")
+    credentials, at, host = authority.rpartition("@")
+    user = credentials.partition(":")[0]
+    kept = "&".join(part for part in query.split("&") if not re.match("(ssl)?password=", part))
+    return f"{scheme}://{user}{at}{host}{slash}{database}{question if kept else ''}{kept}"
 
 
 def shown_in_error(text: str, variable: str = "", is_secret: bool = False) -> str:
@@ -75,7 +90,10 @@ def shown_in_error(text: str, variable: str = "", is_secret: bool = False) -> st
 
 def is_plain(text: str, also: str = "") -> bool:
     """Whether a text has no control characters (but those in `also`) and is valid Unicode."""
-    return _CONTROL.search(text.translate({ord(character): None for character in also})) is None
+    if text.isprintable():
+        return True
+    left = text.translate({ord(character): None for character in also})
+    return re.search(_CONTROL, left) is None
 
 
 def _require(is_allowed: object) -> None:
@@ -85,7 +103,7 @@ def _require(is_allowed: object) -> None:
 
 def _whole(low: int, high: int = _MAX_COUNT) -> Rule:
     def parse(text: str) -> int:
-        _require(_WHOLE.fullmatch(text.strip()))
+        _require(re.fullmatch(_WHOLE, text.strip()))
         number = int(text)
         _require(low <= number <= high)
         return number
@@ -95,7 +113,7 @@ def _whole(low: int, high: int = _MAX_COUNT) -> Rule:
 
 def _number(low: float, high: float = _MAX_SEC) -> Rule:
     def parse(text: str) -> float:
-        _require(_NUMBER.fullmatch(text.strip()))
+        _require(re.fullmatch(_NUMBER, text.strip()))
         number = float(text)
         _require(low <= number <= high)
         return number
@@ -123,9 +141,9 @@ def _choice(*words: str) -> Rule:
     return Rule(parse=parse, allowed=f"{', '.join(words[:-1])} or {words[-1]}")
 
 
-def _matching(pattern: re.Pattern[str], allowed: str, takes_empty: bool = False) -> Rule:
+def _matching(pattern: str, allowed: str, takes_empty: bool = False) -> Rule:
     def parse(text: str) -> str:
-        _require(pattern.fullmatch(text))
+        _require(re.fullmatch(pattern, text))
         return text
 
     return Rule(parse=parse, allowed=allowed, takes_empty=takes_empty)
@@ -158,7 +176,7 @@ def _parse_socket(text: str) -> str:
     if text.startswith("/"):
         _require(is_plain(text) and len(text.encode()) <= _MAX_SOCKET_BYTES)
         return text
-    _require(not text or _SOCKET_NAME.fullmatch(text))
+    _require(not text or re.fullmatch(_SOCKET_NAME, text))
     return text
 
 
@@ -167,7 +185,11 @@ def _parse_file(text: str) -> str:
     return text
 
 
-def _parse_sqlite_url(text: str) -> str:
+def _parse_database_url(text: str) -> str:
+    if text.startswith(_POSTGRES):
+        # What stands behind it is libpq's business: several hosts, a socket, a service.
+        _require(is_plain(text) and re.fullmatch(_WORD, text) and text.partition("://")[2])
+        return text
     _require(text.startswith(_SQLITE))
     return _url_of_file(text.removeprefix(_SQLITE))
 
@@ -196,9 +218,9 @@ _SOCKET = Rule(
 )
 _FILE = Rule(parse=_parse_file, allowed="the path of a file", is_path=True)
 _DB_URL = Rule(
-    parse=_parse_sqlite_url,
-    allowed="sqlite:/// and an absolute path (sqlite:////home/me/task_queue.db); "
-    "PostgreSQL support is not in this version",
+    parse=_parse_database_url,
+    allowed="sqlite:/// and an absolute path (sqlite:////home/me/task_queue.db), or "
+    "postgresql://USER@HOST/DATABASE",
 )
 _DB_PATH = Rule(parse=_url_of_file, allowed="the absolute path of a file", is_path=True)
 
@@ -207,7 +229,9 @@ RULES: dict[str, Rule] = {
     "tmux_socket": _SOCKET,
     "max_concurrent_projects": _whole(1),
     "project_command": _COMMAND,
-    "project_agent": _matching(ROLE_PATTERN, "a name of at most 32 letters, digits, _ and -"),
+    "project_agent": _matching(
+        ROLE_PATTERN.pattern, "a name of at most 32 letters, digits, _ and -"
+    ),
     "launcher_command": _COMMAND,
     "launcher_session_wait_sec": _whole(0, _MAX_SEC),
     "keep_sessions": _choice("none", "failed", "all"),
@@ -254,7 +278,9 @@ RULES: dict[str, Rule] = {
     "disable_reconciliation": _truth(),
     "stuck_threshold_hours": _number(0),
     "idle_threshold_minutes": _number(0),
-    "tmo_default_session": _matching(SESSION_PATTERN, "at most 64 letters, digits, _ and -"),
+    "tmo_default_session": _matching(
+        SESSION_PATTERN.pattern, "at most 64 letters, digits, _ and -"
+    ),
     "tmo_default_window": _whole(0),
 }
 """By field of `SchedulerConfig`; `home` is not read like the others."""

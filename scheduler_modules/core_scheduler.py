@@ -25,9 +25,7 @@ from scheduler_modules.run_ledger import RunLedger
 from scheduler_modules.run_pauser import RunPauser
 from scheduler_modules.run_settler import RunSettler
 from scheduler_modules.session_monitor import SessionMonitor
-from scheduler_modules.tmux_values import (
-    TmuxSnapshot,
-)
+from scheduler_modules.tmux_values import ServerIdentity, TmuxSnapshot
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +96,7 @@ class CoreScheduler:
         self._held: frozenset[str] = frozenset()
         self._is_evicted = False
         self._is_database_away = False
+        self._has_followed = False
         self._cleaned_at = float("-inf")
         self._last_done: dict[str, float] = {}
         self._troubles: dict[str, str] = {}
@@ -201,11 +200,19 @@ class CoreScheduler:
         if not runs:
             self._settler.look((), NO_LOOK)
             return
+        if not self._has_followed:
+            self._has_followed = True
+            self._expect_servers(runs)
         snapshot = self._look()
         self._settler.look(runs, snapshot)
         for run in runs:
             self._guard(f"run {run.token}", partial(self._follow, run, snapshot))
         self._is_restless |= self._settler.is_doubting()
+
+    def _expect_servers(self, runs: list[Run]) -> None:
+        for run in runs:
+            if run.server_pid is not None and run.server_started_at is not None:
+                self._tmux.expect(ServerIdentity(run.server_pid, run.server_started_at))
 
     def _clear_up(self) -> None:
         """End what is left of runs that are over, several of them with one look."""

@@ -187,10 +187,10 @@ def check_other_hosts(
         )
     late = [run for run in others if clock.now - run.claimed_at > _limit_sec(run) + _LATE_SEC]
     if late:
-        there = one_line(late[0].host, 60)
+        there, which = one_line(late[0].host, 60), _listed([run.project_id for run in late])
         return warn(
             name,
-            f"{_listed([run.project_id for run in late])} on {there} should have timed out long ago",
+            f"{which} on {there} should have timed out long ago",
             f"see that a daemon runs on {there}, or reset them",
         )
     return ok(name, f"{len(others)} projects run on others" if others else "none is used")

@@ -159,9 +159,10 @@ def check_daemon(daemon: DaemonFacts) -> Finding:
             name, f"{who} is in trouble: {one_line(daemon.trouble)}", "put right what it says"
         )
     if daemon.silent_sec is not None and daemon.silent_sec > SILENT_SEC:
+        silent = short_duration(daemon.silent_sec)
         return bad(
             name,
-            f"{who} has been silent for {short_duration(daemon.silent_sec)}: it hangs or is stopped",
+            f"{who} has been silent for {silent}: it hangs or is stopped",
             f"kill -CONT {daemon.pid}; if it does not help: kill -KILL {daemon.pid}, start one",
         )
     return ok(name, f"{who} runs")
@@ -204,7 +205,7 @@ def check_agents(
             yield ok(name, place)
             continue
         missing = f"{profile.program} is not on PATH"
-        advice = f"install it, or set PROJECT_COMMAND; specs with a command do without ({missing})"
+        advice = "install it, or set PROJECT_COMMAND; specs with a command do without"
         if profile.name != wanted or not is_needed:
             yield ok(name, f"{missing}; nothing set needs it")
         elif is_chosen:

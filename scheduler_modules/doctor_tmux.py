@@ -161,10 +161,11 @@ def check_cleaners(facts: TmuxFacts) -> Finding:
     name = "socket place"
     if not is_cleaned(facts.socket.path):
         return ok(name, "not in a folder that is emptied now and then")
+    variable = "TMUX_ORCHESTRATOR_HOME" if facts.is_own_server else "TMUX_SOCKET"
     return warn(
         name,
         f"{facts.socket.path} is where old files are removed: the server would be out of reach",
-        "leave TMUX_SOCKET empty or set it outside; once it has happened: kill -USR1 PID",
+        f"set {variable} to a path that lasts; once it has happened: kill -USR1 PID",
     )
 
 

@@ -24,10 +24,8 @@ MAX_DEPTH = 8
 _BEGIN = re.compile(r"\ufeff?---[ \t]*(?=[\r\n]|\Z)")
 _END = re.compile(r"^(?:---|\.\.\.)[ \t]*$", re.MULTILINE)
 # Editors and YAML disagree on whether NEL, LS and PS end a line; refused, line numbers are true.
-_UNREADABLE = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]"
-)
-_BROKEN = re.compile(r"[\x00\ud800-\udfff]")
+_UNREADABLE = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]"
+_BROKEN = r"[\x00\ud800-\udfff]"
 # Where `key: value` means in YAML what it looks like: no quotes, brackets, colons or comments that
 # could make it more, on a line of its own.
 _PLAIN_LINE = re.compile(r"([a-z_]+):(?: +(?:(-?[A-Za-z0-9_./][ -\"$-9;-~]*?)|\[([^\[\]]*)\]))? *")
@@ -117,7 +115,8 @@ def _block(text: str, path: str) -> str | None:
     block = rest[: end.start()]
     if len(block.encode("utf-8", "surrogatepass")) > MAX_FRONT_MATTER_BYTES:
         raise SpecError(path, "front matter is larger than 64 KiB: move its content into files", 1)
-    unreadable = _UNREADABLE.search(block)
+    is_plain = block.replace("\n", "").isprintable()
+    unreadable = None if is_plain else re.search(_UNREADABLE, block)
     if unreadable:
         line = block.count("\n", 0, unreadable.start()) + _FIRST_LINE
         raise SpecError(path, f"invisible character {unreadable.group()!a}: remove it", line)
@@ -215,7 +214,7 @@ def _refuse_marks(event: "yaml.NodeEvent", path: str, line: int) -> None:
 
 
 def _text(event: "yaml.ScalarEvent", path: str, line: int) -> Text:
-    if _BROKEN.search(event.value):
+    if re.search(_BROKEN, event.value):
         raise SpecError(path, "a value holds a NUL or half a character: remove the escape", line)
     return Text(line, event.value, not event.style)
 

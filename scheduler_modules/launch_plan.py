@@ -14,6 +14,7 @@ import msgspec
 from scheduler_modules.agents import AGENT_PROFILES
 from scheduler_modules.argv_template import fill, split_command
 from scheduler_modules.config import SchedulerConfig
+from scheduler_modules.config_values import without_password
 from scheduler_modules.errors import InvalidInput, NotPossible, SpecError
 from scheduler_modules.model import LaunchPlan, WindowPlan
 from scheduler_modules.spec import LAUNCHER_ROLE, MAIN_ROLE, Spec, shown_path
@@ -131,7 +132,8 @@ def _our_env(context: _Context) -> dict[str, str]:
         "TMUX_ORCHESTRATOR_HOME": str(config.home),
     }
     if config.scheduler_db_url != f"sqlite:///{config.home}/task_queue.db":
-        env["SCHEDULER_DB_URL"] = config.scheduler_db_url
+        # Plans are stored and environments can be looked at: neither may hold a password.
+        env["SCHEDULER_DB_URL"] = without_password(config.scheduler_db_url)
     return env
 
 

@@ -48,6 +48,13 @@ class Tmux(Protocol):
         """Return every pane of the server; no server is an ordinary, empty answer."""
         ...
 
+    def expect(self, server: ServerIdentity) -> None:
+        """Say which server was talked to before we started.
+
+        While its process lives, a socket that nobody listens at is no proof that it is gone.
+        """
+        ...
+
     def create_session(self, plan: SessionPlan) -> CreatedSession:
         """Make the session with all its windows and settings in one go.
 

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,10 +18,10 @@ from scheduler_modules.model import (
     Run,
     RunPhase,
 )
-from scheduler_modules.ports import (
-    Clock,
-)
-from scheduler_modules.store_port import QueueStore
+
+if TYPE_CHECKING:
+    from scheduler_modules.ports import Clock
+    from scheduler_modules.store_port import QueueStore
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ _OWN_BUSINESS = frozenset(
 class QueueMoves:
     """The steps that `QueueManager` and `RunLedger` build their transactions from."""
 
-    def __init__(self, store: QueueStore, clock: Clock) -> None:
+    def __init__(self, store: "QueueStore", clock: "Clock") -> None:
         self.store = store
         self.clock = clock
         self._local = threading.local()

@@ -4,6 +4,7 @@ A spec is a file, usually Markdown, whose content is for whoever carries it out.
 matter says how to run it; without one, and in `.json` files, all of it is content.
 """
 
+import codecs
 import os
 import re
 import stat
@@ -110,7 +111,7 @@ def read_spec(path: Path) -> Spec:
     shown = shown_path(path)
     try:
         raw = _read_regular(path, shown)
-        text = raw.decode("utf-8-sig")
+        text = raw.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise SpecError(shown, "not UTF-8 text: save it as UTF-8", line) from error

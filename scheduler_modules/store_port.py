@@ -75,7 +75,10 @@ class QueueStore(Protocol):
         ...
 
     def projects_named(self, beginning: str, limit: int) -> list[Project]:
-        """Return projects whose name begins so, newest first; an exact name before all others."""
+        """Return projects whose name begins so, newest first; an exact name before all others.
+
+        Upper and lower case are the same.
+        """
         ...
 
     def same_spec(
@@ -100,7 +103,8 @@ class QueueStore(Protocol):
 
         Writes status, times, error_message, retry_count, batch_id, priority, fresh_start, the
         session's name (all its columns alike), group, host, held_at, not_before and retries_used;
-        nothing else. A group nobody made yet is made, without limits.
+        nothing else. What `after` leaves as it was before may stay as somebody else wrote it
+        meanwhile. A group nobody made yet is made, without limits.
         """
         ...
 
@@ -133,7 +137,10 @@ class QueueStore(Protocol):
         ...
 
     def next_due(self) -> float | None:
-        """Return the earliest not-before time of a queued project; None if there is none."""
+        """Return the earliest not-before time at which nothing else holds a project up.
+
+        None if there is none.
+        """
         ...
 
     def start_run(self, before: Project, after: Project, run: Run) -> Run | None:

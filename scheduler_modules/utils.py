@@ -13,9 +13,8 @@ GROUP_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
 DEFAULT_GROUP = "default"
 """What people call the group without a name."""
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 # CSI, OSC (ended by BEL or ST), DCS/SOS/PM/APC, then any other two-byte escape.
-_ESCAPES = re.compile(
+_ESCAPES = (
     r"\x1b\[[0-?]*[ -/]*[@-~]"
     r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"
     r"|\x1b[PX^_][^\x1b]*(?:\x1b\\)?"
@@ -23,14 +22,14 @@ _ESCAPES = re.compile(
     r"|\x9b[0-?]*[ -/]*[@-~]"
 )
 # C0 but newline and tab, DEL, C1, and the marks that turn text around.
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 # A return that only ends its line (also "\r\r\n") leaves the line as it is.
-_WRITTEN_OVER = re.compile(r"^[^\n]*\r(?=[^\r\n])|\r+$", re.MULTILINE)
+_WRITTEN_OVER = r"(?m)^[^\n]*\r(?=[^\r\n])|\r+$"
 
 
 def safe_stem(text: str, limit: int = 50) -> str:
     """Return `[A-Za-z0-9_-]` of a text, runs of anything else as one hyphen; may be empty."""
-    return _UNSAFE.sub("-", text).strip("-")[:limit].strip("-")
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:limit].strip("-")
 
 
 def plain_text(text: str) -> str:
@@ -38,7 +37,10 @@ def plain_text(text: str) -> str:
 
     A carriage return goes back to the start of its line: what follows the last one is kept.
     """
-    return _CONTROLS.sub("", _WRITTEN_OVER.sub("", _ESCAPES.sub("", text)))
+    if text.isprintable():
+        # Nearly always: none of the patterns is compiled then.
+        return text
+    return re.sub(_CONTROLS, "", re.sub(_WRITTEN_OVER, "", re.sub(_ESCAPES, "", text)))
 
 
 def one_line(text: str, limit: int = 200) -> str:

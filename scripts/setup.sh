@@ -22,6 +22,10 @@ missing_packages() {
     command -v gcc >/dev/null 2>&1 || echo gcc libc6-dev
     command -v ps >/dev/null 2>&1 || echo procps
     command -v shellcheck >/dev/null 2>&1 || echo shellcheck
+    command -v ip >/dev/null 2>&1 || echo iproute2
+    # Debian keeps the server's programs off PATH.
+    command -v postgres >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 ||
+        echo postgresql
 }
 
 # install PACKAGE...: by apt-get as root. Non-zero, after one line that says why, if it cannot be.

@@ -14,6 +14,7 @@ from scheduler_modules.cli.context import Cli
 from scheduler_modules.cli.output import Terminal
 from scheduler_modules.cli_handler import run_cli
 from tests.fakes.lock import FakeLocks
+from tests.fakes.probes import FakeProbes
 from tests.world import World
 
 DAEMON_PID = 4242
@@ -135,6 +136,15 @@ class FakeParts:
     def host_name(self, config: Any) -> str:
         return "here"
 
+    def open_tmux_probe(self, config: Any) -> Any:
+        return self._world.probes.of_tmux
+
+    def open_database_probe(self, config: Any) -> Any:
+        return self._world.probes.of_database
+
+    def open_machine_probe(self, config: Any) -> Any:
+        return self._world.probes.of_machine
+
     def open_change_sources(self, config: Any, clock: Any) -> list[Any]:
         return []
 
@@ -148,6 +158,7 @@ class CliWorld(World):
             "TMUX_ORCHESTRATOR_HOME": str(self.home),
             "MAX_CONCURRENT_PROJECTS": str(settings.get("max_concurrent_projects", 1)),
         }
+        self.probes = FakeProbes()
         self.meanwhile: Callable[[], None] = lambda: None
         self.pauses = 0
 

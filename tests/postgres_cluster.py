@@ -85,10 +85,9 @@ class Cluster:
 
     def start(self, *settings: str) -> None:
         """Start it and wait until it answers; `settings` are as in postgresql.conf."""
-        address = "127.0.0.1" if self.host.startswith("/") else self.host
         given = (
             *settings,
-            f"listen_addresses={address}",
+            f"listen_addresses={self._let_in()}",
             f"unix_socket_directories={self.folder}",
             f"port={self.port}",
         )
@@ -106,6 +105,16 @@ class Cluster:
             if self._wait_until_ready(deadline):
                 return
         raise AssertionError(f"PostgreSQL does not start: {self.log()[-2000:]}")
+
+    def _let_in(self) -> str:
+        """Return the addresses to listen at; who may come is written down for those of a test."""
+        if self.host.startswith(("/", "127.")):
+            return "127.0.0.1"
+        rules = self.folder / "pg_hba.conf"
+        if "samenet" not in rules.read_text():
+            with rules.open("a") as file:
+                file.write("host all all samenet trust\n")
+        return "*"
 
     def _wait_until_ready(self, deadline: float) -> bool:
         """Return False if it ended: the last server's processes may still have been there."""
@@ -168,7 +177,9 @@ class Cluster:
     def new_database(self, template: str = "template0", encoding: str = "UTF8") -> str:
         """Make a database; return its name."""
         name = f"t{next(_numbers)}"
-        self.execute(f"create database {name} template {template} encoding '{encoding}' strategy file_copy")
+        self.execute(
+            f"create database {name} template {template} encoding '{encoding}' strategy file_copy"
+        )
         return name
 
     def execute(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:

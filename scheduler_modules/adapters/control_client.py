@@ -8,6 +8,7 @@ import fcntl
 import os
 import secrets
 import select
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from itertools import count
@@ -164,7 +165,7 @@ def _start(argv: Sequence[str], env: Mapping[str, str]) -> "subprocess.Popen[byt
     try:
         # Ctrl-C at our terminal must not end it.
         return subprocess.Popen(
-            argv,
+            [*_dying_with_us(env), *argv],
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -174,6 +175,19 @@ def _start(argv: Sequence[str], env: Mapping[str, str]) -> "subprocess.Popen[byt
         )
     except OSError as error:
         raise not_run(error) from error
+
+
+def _dying_with_us(env: Mapping[str, str]) -> list[str]:
+    """Return what to put before a command so that the kernel ends it when our thread ends.
+
+    A control client whose reader was killed may never leave by itself: the server keeps it for
+    the answers it cannot get rid of, and then not even `kill-server` ends the server (tmux 3.3a).
+    Where there is no such program it is left at that.
+
+    Source: prctl(2), PR_SET_PDEATHSIG.
+    """
+    setpriv = shutil.which("setpriv", path=env.get("PATH"))
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
 
 
 def _raw(pipe: IO[bytes] | None) -> IO[bytes]:

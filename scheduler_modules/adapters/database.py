@@ -26,6 +26,9 @@ _SLICE_SEC = 0.5
 """SQLite waits for a lock inside one C call, in which no signal is handled: it waits in slices."""
 
 
+_FOREIGN = (sqlite3.Error, UnicodeError, OverflowError)
+
+
 class _Unstorable(InvalidInput):
     """A parameter that no column can hold."""
 
@@ -48,7 +51,8 @@ class Database(sql_database.Database):
         self._ring = ring
         self._slice_sec = min(lock_wait_sec, _SLICE_SEC)
         self._slices = max(1, math.ceil(lock_wait_sec / _SLICE_SEC))
-        self._file = _identity(path)
+        self._name = str(path)
+        self._file = _identity(self._name)
         self._local = threading.local()
         self._guard = threading.Lock()
         self._sessions: list[Session] = []
@@ -59,8 +63,8 @@ class Database(sql_database.Database):
         _databases.add(self)
 
     def transaction(self) -> AbstractContextManager[None]:
-        session = self._session()
-        return _JOINED if session.in_transaction else _Transaction(self, session)
+        session = self._working_session()
+        return _Transaction(self, self._session()) if session is None else _JOINED
 
     def rows(self, name: str, /, **parameters: Any) -> list[Row]:
         statement = self._statements.rows[name]
@@ -78,27 +82,34 @@ class Database(sql_database.Database):
             return self._run(session, session.fetch_named, statement)
 
     def change(self, name: str, /, **parameters: Any) -> int:
+        session = self._working_session()
+        if session is None:
+            with self.transaction():
+                return self.change(name, **parameters)
         statement = self._statements.changes[name]
-        session = self._session()
-        if session.in_transaction:
-            return self._run(session, session.change, statement, parameters)
-        with _Transaction(self, session):
-            return self._run(session, session.change, statement, parameters)
+        try:
+            return session.connection.execute(statement, parameters).rowcount
+        except _FOREIGN as error:
+            raise self._translate(session, error) from error
 
     def insert(self, name: str, /, **parameters: Any) -> int:
+        session = self._working_session()
+        if session is None:
+            with self.transaction():
+                return self.insert(name, **parameters)
         statement = self._statements.inserts[name]
-        session = self._session()
-        if session.in_transaction:
-            return self._run(session, session.insert, statement, parameters)
-        with _Transaction(self, session):
-            return self._run(session, session.insert, statement, parameters)
+        try:
+            ((row_id,),) = session.connection.execute(statement, parameters).fetchall()
+        except _FOREIGN as error:
+            raise self._translate(session, error) from error
+        return int(row_id)
 
     def ring(self) -> None:
-        session = self._session()
-        if session.in_transaction:
-            session.is_ring_wanted = True
-        else:
+        session = self._working_session()
+        if session is None:
             self._ring()
+        else:
+            session.is_ring_wanted = True
 
     def close(self) -> None:
         with self._guard:
@@ -107,6 +118,18 @@ class Database(sql_database.Database):
             self._local.__dict__.pop("session", None)
 
     # -- sessions ---------------------------------------------------------------------------
+
+    def _working_session(self) -> Session | None:
+        """Return the thread's session if it has a transaction open that may still succeed.
+
+        A statement in it needs no patience: the right to write is there already.
+        """
+        session: Session | None = getattr(self._local, "session", None)
+        if session is None or not session.in_transaction:
+            return None
+        if session.failure is not None:
+            raise session.failure
+        return session
 
     def _session(self) -> Session:
         """Return the thread's session, opened unless the file is not the one we know."""
@@ -146,7 +169,7 @@ class Database(sql_database.Database):
             )
 
     def _is_same_file(self) -> bool:
-        return _identity(self._path) == self._file
+        return _identity(self._name) == self._file
 
     # -- statements -------------------------------------------------------------------------
 
@@ -159,14 +182,15 @@ class Database(sql_database.Database):
             slices_left -= 1
             try:
                 return act(*arguments)
-            except (sqlite3.Error, UnicodeError, OverflowError) as error:
+            except _FOREIGN as error:
                 if not slices_left or not _is_busy(error):
                     raise self._translate(session, error) from error
 
-    def _translate(self, session: Session, error: Exception) -> SchedulerError:
-        if isinstance(error, OverflowError | UnicodeEncodeError):
+    def _translate(
+        self, session: Session, error: sqlite3.Error | UnicodeError | OverflowError
+    ) -> SchedulerError:
+        if not isinstance(error, sqlite3.Error | UnicodeDecodeError):
             return _Unstorable(f"the database cannot hold this: {error}")
-        assert isinstance(error, sqlite3.Error | UnicodeDecodeError)
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
             return NotUnique(str(error).partition(": ")[2])
         # SQLite may have rolled back by itself: what follows must not commit on its own.
@@ -283,9 +307,10 @@ def _is_busy(error: Exception) -> bool:
     return code & 0xFF == sqlite3.SQLITE_BUSY
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(path: str) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        # Each transaction asks: no path is made into an object for it.
+        found = os.stat(path)  # noqa: PTH116
     except OSError:
         return None
     return found.st_dev, found.st_ino

@@ -45,13 +45,6 @@ class Session:
     def commit(self) -> None:
         self.connection.execute("commit")
 
-    def change(self, statement: str, parameters: dict[str, Any]) -> int:
-        return self.connection.execute(statement, parameters).rowcount
-
-    def insert(self, statement: str, parameters: dict[str, Any]) -> int:
-        ((row_id,),) = self.connection.execute(statement, parameters).fetchall()
-        return int(row_id)
-
     def fetch(self, statement: str, parameters: dict[str, Any]) -> list[Row]:
         try:
             return self.connection.execute(statement, parameters).fetchall()

@@ -1,6 +1,5 @@
 """What a lock file says of its holder: for people, and for old programs that read it."""
 
-import json
 import logging
 import os
 import sys
@@ -40,6 +39,8 @@ class HolderText:
         if is_new:
             self._acquired_at = self._clock.now()
             self._trouble = None
+        import json
+
         text = json.dumps(self._fields())
         blocks = len(text) // _BLOCK_BYTES + 1
         content = f"{text:<{blocks * _BLOCK_BYTES - 1}}\n".encode("ascii")
@@ -97,6 +98,8 @@ class HolderText:
 
 def _said(file: int) -> dict[str, Any]:
     """Return what a lock file says; nothing where it is no text of a lock."""
+    import json
+
     try:
         said = json.loads(os.pread(file, _MAX_TEXT_BYTES, 0))
     except (OSError, ValueError, RecursionError):

@@ -5,7 +5,6 @@ import resource
 import shutil
 import stat
 import sys
-import time
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -65,10 +64,10 @@ class MachineProbe:
         found = {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
         return {name: found[name] for name in names if name in found}
 
-    def age_sec(self, path: Path) -> float | None:
-        """Return how long ago a file was written; None if there is none."""
+    def written_at(self, path: Path) -> float | None:
+        """Return when a file was last written; None if there is none."""
         try:
-            return max(0.0, time.time() - path.stat().st_mtime)
+            return path.stat().st_mtime
         except OSError:
             return None
 

@@ -95,8 +95,8 @@ class PostgresDatabase:
     def defer(self, name: str, /, **parameters: Any) -> None:
         """Change something together with whatever the transaction asks next, or its commit.
 
-        For what cannot be refused but by an error, after the transaction's first statement: it
-        saves the time of an answer, for which all other writers would wait.
+        Only inside a transaction, and for what is either done or an error: it saves the time of
+        an answer, for which all other writers would wait.
         """
         self._session().defer(self._statements.changes[name], parameters)
 

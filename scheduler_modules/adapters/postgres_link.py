@@ -60,7 +60,7 @@ class PostgresLink:
     ) -> None:
         self.server = server_of(url)
         """What to call the database in messages."""
-        self._conninfo = _conninfo(url)
+        self._url = url
         self._clock = clock or SystemClock()
         self._patience_sec = patience_sec
         self._gate = threading.Lock()
@@ -80,7 +80,7 @@ class PostgresLink:
             while True:
                 self._wait_for_turn()
                 try:
-                    connection = psycopg.connect(self._conninfo, autocommit=True)
+                    connection = plain_connection(self._url)
                 except psycopg.Error as error:
                     self._note_failure(error)
                 else:
@@ -115,7 +115,13 @@ class PostgresLink:
         self._gate = threading.Lock()
 
 
-def _conninfo(url: str) -> str:
+def plain_connection(url: str) -> psycopg.Connection[Any]:
+    """Return a connection with our settings; what the URL says comes before them.
+
+    Raises:
+        psycopg.Error: it cannot be had.
+    """
     given = conninfo_to_dict(url)
     options = f"{_OPTIONS} {given.get('options') or ''}".strip()
-    return make_conninfo(url, **{**_DEFAULTS, **given, "options": options})
+    settings = {**_DEFAULTS, **given, "options": options}
+    return psycopg.connect(make_conninfo(url, **settings), autocommit=True)

@@ -59,6 +59,8 @@ class Pipe:
     def __init__(self, connection: psycopg.Connection[Any], limit_sec: float) -> None:
         self._connection = connection
         self._server = connection.pgconn
+        self.backend = self._server.backend_pid
+        """The number of the server's process, by which notices tell who sent them."""
         self._limit_ms = int(limit_sec * 1000)
         self._socket = self._server.socket
         self._poll = select.poll()
@@ -75,11 +77,6 @@ class Pipe:
     def is_usable(self) -> bool:
         """False: it is over, or somebody was interrupted while answers were due."""
         return self._is_clean and self._server.status != pq.ConnStatus.BAD
-
-    @property
-    def backend(self) -> int:
-        """The number of the server's process, by which notices tell who sent them."""
-        return self._server.backend_pid
 
     def queue(
         self, text: bytes, values: Sequence[bytes | None] = (), types: tuple[int, ...] = ()

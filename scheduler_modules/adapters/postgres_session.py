@@ -49,6 +49,7 @@ class Session:
         self._pipe: Pipe | None = None
         self._failure: SchedulerError | None = None
         """Why the present transaction can only be rolled back."""
+        self._deferred: list[tuple[bytes, list[bytes | None], tuple[int, ...]]] = []
         self._has_begun = False
         self._has_written = False
         self._has_savepoint = False
@@ -77,19 +78,18 @@ class Session:
     def defer(self, statement: Statement, parameters: Mapping[str, Any]) -> None:
         """Let a statement go along with the next one of the transaction, or with its commit.
 
-        Only inside a transaction that has asked something already. What the statement is refused
-        for, the next one is.
+        Only inside a transaction. What it is refused for, the next one is.
         """
         if self._failure is not None:
             raise self._failure
-        values, types = bind(statement, parameters)
-        self._once(lambda pipe: pipe.queue(statement.text, values, types))
+        self._deferred.append((statement.text, *bind(statement, parameters)))
         self._has_written = True
 
     def begin(self) -> None:
         """Enter a transaction; the server hears of it together with the first statement."""
         self.in_transaction, self.is_ring_wanted = True, False
         self._failure, self._has_begun, self._has_written = None, False, False
+        self._deferred.clear()
 
     def commit(self) -> None:
         """Make the transaction's changes durable and seen.
@@ -100,7 +100,7 @@ class Session:
         self._refuse_if_foreign()
         if self._failure is not None:
             raise self._failure
-        if self._has_begun:
+        if self._has_begun or self._deferred:
             self._once(self._commit)
         elif self.is_ring_wanted:
             self.in_transaction = False
@@ -151,9 +151,7 @@ class Session:
         self, pipe: Pipe, statement: Statement, values: list[bytes | None], types: tuple[int, ...]
     ) -> Answer:
         """Carry out a statement of a transaction; the first one opens it and takes the lock."""
-        if not self._has_begun:
-            pipe.queue(b"begin")
-            pipe.queue(_LOCK)
+        self._queue_what_is_due(pipe)
         self._has_savepoint = statement.may_clash
         if statement.may_clash:
             pipe.queue(b"savepoint clash")
@@ -172,17 +170,28 @@ class Session:
             self._has_begun = pipe.is_usable
             raise
         self._has_begun = True
+        self._deferred.clear()
         answer = answers[-2] if statement.may_clash else answers[-1]
         if statement.is_write and answer.row_count:
             self._has_written = True
         return answer
 
+    def _queue_what_is_due(self, pipe: Pipe) -> None:
+        """Queue the beginning of the transaction, if it has none, and what was deferred."""
+        if not self._has_begun:
+            pipe.queue(b"begin")
+            pipe.queue(_LOCK)
+        for text, values, types in self._deferred:
+            pipe.queue(text, values, types)
+
     def _commit(self, pipe: Pipe) -> None:
+        self._queue_what_is_due(pipe)
         if self.is_ring_wanted:
             pipe.queue(_NOTIFY)
         pipe.queue(b"commit")
         if self._has_written:
             pipe.queue(_MAKE_DURABLE)
+        self._has_begun = True
         try:
             answers = pipe.answers()
         except psycopg.Error as error:

@@ -24,8 +24,6 @@ from scheduler_modules.model import (
 )
 from scheduler_modules.store_port import QueueStore
 
-_OWN_INDEXES = ("enqueued_at", "retry_count", "batch_id", "priority")
-_PLANNED = ("group", "host", "held_at", "not_before", "retries_used")
 _ANY_STATUS = {"statuses": None, "with_null": 0}
 
 
@@ -136,17 +134,14 @@ class SqlStore(QueueStore):
             return self._save_project(before, after)
 
     def _save_project(self, before: Project, after: Project) -> bool:
-        row = convert.project_to_row(after) | {"id": before.id}
-        is_standing_only = _unchanged(before, after, _OWN_INDEXES)
+        name = "save_standing" if _has_same_place(before, after) else "save_project"
+        row = convert.project_to_row(after)
+        row["id"], row["stored_status"] = before.id, before.stored_status
         try:
-            changed = self._database.change(
-                "save_standing" if is_standing_only else "save_project",
-                stored_status=before.stored_status,
-                **row,
-            )
+            changed = self._database.change(name, **row)
         except NotUnique as error:
             raise self._not_unique(before.id, after, error) from error
-        if changed and not _unchanged(before, after, _PLANNED):
+        if changed and not _has_same_plan(before, after):
             self._database.change("save_plan", project_id=before.id, **convert.plan_to_row(after))
         if changed and after.group:
             self._make_group_of(before, after)
@@ -173,7 +168,7 @@ class SqlStore(QueueStore):
         for status, number in self._database.rows("counts"):
             word = canonical_status(convert.text_or_none(status))
             found[word] = found.get(word, 0) + number
-        return found
+        return {word: number for word, number in found.items() if number}
 
     def next_claimable(self, now: float, host: str, max_running: int) -> Claimable | None:
         rows = self._database.rows("next_claimable", now=now, host=host, max_running=max_running)
@@ -191,7 +186,7 @@ class SqlStore(QueueStore):
 
     def start_run(self, before: Project, after: Project, run: Run) -> Run | None:
         with self.transaction():
-            return self.add_run(run) if self.save_project(before, after) else None
+            return self.add_run(run) if self._save_project(before, after) else None
 
     def set_dependencies(self, project_id: int, spec_keys: Sequence[str]) -> None:
         with self.transaction():
@@ -344,11 +339,27 @@ class SqlStore(QueueStore):
 
 def is_standing_only(before: Project, after: Project) -> bool:
     """Say whether nothing but what `save_standing` writes differs."""
-    return _unchanged(before, after, (*_OWN_INDEXES, *_PLANNED))
+    return _has_same_place(before, after) and _has_same_plan(before, after)
 
 
-def _unchanged(before: Project, after: Project, names: tuple[str, ...]) -> bool:
-    return all(getattr(before, name) == getattr(after, name) for name in names)
+def _has_same_place(before: Project, after: Project) -> bool:
+    """Say whether nothing changed that only few changes are about."""
+    return (
+        before.priority == after.priority
+        and before.enqueued_at == after.enqueued_at
+        and before.retry_count == after.retry_count
+        and before.batch_id == after.batch_id
+    )
+
+
+def _has_same_plan(before: Project, after: Project) -> bool:
+    return (
+        before.not_before == after.not_before
+        and before.retries_used == after.retries_used
+        and before.group == after.group
+        and before.host == after.host
+        and before.held_at == after.held_at
+    )
 
 
 def _spelled(statuses: Collection[str]) -> dict[str, Any]:

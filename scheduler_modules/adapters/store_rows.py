@@ -1,6 +1,7 @@
 """Rows of the queue's tables to values, and back. Old time formats and spellings end here."""
 
 import enum
+import functools
 import math
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
@@ -100,7 +101,8 @@ def storable_text(text: str | None) -> str | None:
 
 def project_from_row(row: Sequence[Any]) -> Project:
     """Return the value of a row of the part `project_columns`."""
-    if not _is_as_we_write(tuple(map(type, row))):
+    is_finite = _INFINITE.isdisjoint((row[3], row[6], row[7]))
+    if not (is_finite and _is_as_we_write(tuple(map(type, row)))):
         row = _readable(row)
     status = row[2]
     return Project(
@@ -129,8 +131,11 @@ def project_from_row(row: Sequence[Any]) -> Project:
     )
 
 
+# Most rows say one of a few words.
 _canonical_status = functools.lru_cache(maxsize=256)(canonical_status)
 
+_NONE = type(None)
+_INFINITE = frozenset({math.inf, -math.inf})
 _TEXTS = (2, 5, 9, 10, 12, 13, 14, 15)
 _TIMES = (3, 6, 7)
 _NUMBERS = (8, 11)
@@ -138,10 +143,7 @@ _NUMBERS = (8, 11)
 
 @functools.lru_cache(maxsize=1024)
 def _is_as_we_write(types: tuple[type, ...]) -> bool:
-    """Say whether rows of these types need no second look: all of ours, most of old programs'.
-
-    Times do: a number may be infinite. Few have none, so a row with one is looked at once more.
-    """
+    """Say whether rows of these types can be read as they are, as all of ours and most others."""
     return (
         types[1] is str
         and all(types[place] in (str, _NONE) for place in _TEXTS)
@@ -251,14 +253,14 @@ def _optional_word(words: type[_Word], value: str | None) -> _Word | None:
 
 def run_to_row(run: Run) -> dict[str, Any]:
     """Return the parameters of `add_run` and `save_run`."""
-    return msgspec.structs.asdict(run) | {
-        "phase": str(run.phase),
-        "reported": run.reported and str(run.reported),
-        "outcome": run.outcome and str(run.outcome),
-        "is_pause_wanted": int(run.is_pause_wanted),
-        "reported_note": storable_text(run.reported_note),
-        "reason": storable_text(run.reason),
-    }
+    row = msgspec.structs.asdict(run)
+    row["phase"] = str(run.phase)
+    row["reported"] = run.reported and str(run.reported)
+    row["outcome"] = run.outcome and str(run.outcome)
+    row["is_pause_wanted"] = int(run.is_pause_wanted)
+    row["reported_note"] = storable_text(run.reported_note)
+    row["reason"] = storable_text(run.reason)
+    return row
 
 
 def fact_from_row(row: Row) -> Fact:
@@ -272,7 +274,10 @@ def fact_from_row(row: Row) -> Fact:
 
 def detail_to_text(detail: object) -> str:
     """Return a fact's detail as JSON text; what UTF-8 cannot say is written out."""
-    return msgspec.json.encode(_storable(msgspec.to_builtins(detail))).decode()
+    try:
+        return msgspec.json.encode(detail).decode()
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_storable(msgspec.to_builtins(detail))).decode()
 
 
 def _storable(value: Any) -> Any:

@@ -8,6 +8,7 @@ from scheduler_modules.adapters.tmux_client import TmuxClient
 from scheduler_modules.adapters.tmux_sessions import TmuxSessions
 from scheduler_modules.config import SchedulerConfig
 from scheduler_modules.errors import ConfigError, DiskFull, TmuxUnavailable
+from scheduler_modules.tmux_values import ServerIdentity
 from scheduler_modules.utils import SESSION_PATTERN
 
 SOCKET_LIMIT_BYTES = 107
@@ -32,6 +33,9 @@ class SubprocessTmux(TmuxSessions):
     ) -> None:
         """`socket` and `config_file` as in `TmuxClient`."""
         super().__init__(TmuxClient(socket, config_file, timeout_sec), log_cap_bytes)
+
+    def expect(self, server: ServerIdentity) -> None:
+        """Changes nothing: each call believes the socket."""
 
 
 def open_tmux(config: SchedulerConfig) -> SubprocessTmux:

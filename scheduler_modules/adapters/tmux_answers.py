@@ -21,7 +21,7 @@ PANE_FORMAT = (
 out of those of sessions, and newlines out of all."""
 
 _MAX_DIGITS = 18
-_SERVER = re.compile(r"server:(\d+) (\d+)")
+_SERVER = re.compile(r"^server:(\d+) (\d+)$", re.MULTILINE)
 _QUOTED = r"([^\\ \n]*(?:\\.[^\\ \n]*)*)"
 _PANE = re.compile(
     r"^pane:(\$\d+) (@\d+) (%\d+) (\d+) (\d+) (\d+) (\d*) ((?:\[\d*\]\[\w*\])?)"
@@ -76,10 +76,8 @@ def verdict(exit_code: int, stderr: str) -> Verdict:
 
 def parse_server(stdout: str) -> ServerIdentity | None:
     """Return the server that printed `SERVER_FORMAT`; None where no line of it is there."""
-    for line in stdout.split("\n"):
-        if match := _SERVER.fullmatch(line):
-            return ServerIdentity(int(match[1]), int(match[2]))
-    return None
+    match = _SERVER.search(stdout)
+    return ServerIdentity(int(match[1]), int(match[2])) if match else None
 
 
 def parse_panes(stdout: str) -> list[PaneState]:
@@ -92,7 +90,7 @@ def parse_panes(stdout: str) -> list[PaneState]:
     found = _PANE.findall(stdout)
     if len(found) != stdout.count("\npane:") + stdout.startswith("pane:"):
         raise ValueError(f"not a pane: {_first_garbled(stdout)!r}")
-    return [_pane(fields) for fields in found]
+    return [_pane(*fields) for fields in found]
 
 
 def parse_made(stdout: str) -> list[Made]:
@@ -111,9 +109,20 @@ def _first_garbled(stdout: str) -> str:
     return next(line for line in lines if not _PANE.fullmatch(line))
 
 
-def _pane(fields: tuple[str, ...]) -> PaneState:
-    session_id, window_id, pane_id, created, index, pid, activity, end = fields[:8]
-    project, token, session_name, window_name = fields[8:]
+def _pane(
+    session_id: str,
+    window_id: str,
+    pane_id: str,
+    created: str,
+    index: str,
+    pid: str,
+    activity: str,
+    end: str,
+    project: str,
+    token: str,
+    session_name: str,
+    window_name: str,
+) -> PaneState:
     status, signal_text = end[1:-1].split("][") if end else ("", "")
     return PaneState(
         session_id=session_id,
@@ -127,7 +136,7 @@ def _pane(fields: tuple[str, ...]) -> PaneState:
         dead_status=int(status) if status else None,
         dead_signal=_signal_number(signal_text) if signal_text else None,
         project_id=_number(project),
-        run_token=_unquoted(token) or None,
+        run_token=(_unquoted(token) if "\\" in token else token) or None,
         session_name=session_name,
         window_name=window_name,
     )
@@ -146,4 +155,4 @@ def _number(text: str) -> int | None:
 
 
 def _unquoted(text: str) -> str:
-    return re.sub(r"\\(.)", r"\1", text) if "\\" in text else text
+    return re.sub(r"\\(.)", r"\1", text)

@@ -55,6 +55,9 @@ class ControlTmux(TmuxSessions):
                 forgive()
             return was_killed
 
+    def expect(self, server: ServerIdentity) -> None:
+        self._link.expect(server)
+
     def fileno(self) -> int:
         return self._link.fileno()
 

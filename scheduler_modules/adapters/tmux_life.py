@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from scheduler_modules.tmux_values import ServerIdentity
 
 logger = logging.getLogger(__name__)
 
+_START_SLACK_SEC = 3
+"""Both moments are whole seconds, and a server is a little younger than its process."""
 _DYING_LOOKS, _DYING_PAUSE_SEC = 5, 0.02
 
 
@@ -39,6 +42,15 @@ class ServerLife:
             if Path(f"/proc/{server.pid}/comm").read_text().startswith("tmux"):
                 self._process = self._processes.identity(server.pid)
 
+    def expect(self, server: ServerIdentity) -> None:
+        """Take a server that somebody else knew for the one, if its process still runs."""
+        if self._process is not None:
+            return
+        with contextlib.suppress(SchedulerError, OSError, ValueError):
+            process = self._processes.identity(server.pid)
+            if process is not None and _is_begun_with(process, server):
+                self.remember(server)
+
     def is_surely_dead(self) -> bool:
         return self._is_running() is False
 
@@ -63,3 +75,11 @@ class ServerLife:
         except SchedulerError:
             return None
         return True
+
+
+def _is_begun_with(process: ProcessIdentity, server: ServerIdentity) -> bool:
+    """Return whether a process began when the server did: numbers of processes are used again."""
+    fields = Path("/proc/stat").read_text().split()
+    booted_at = int(fields[fields.index("btime") + 1])
+    began_at = booted_at + process.started_ticks / os.sysconf("SC_CLK_TCK")
+    return abs(began_at - server.started_at) <= _START_SLACK_SEC

@@ -9,6 +9,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from scheduler_modules.adapters.control_client import ControlClient, LinkLost
 from scheduler_modules.adapters.tmux_answers import SERVER_FORMAT, Verdict, parse_server, verdict
@@ -18,6 +19,7 @@ from scheduler_modules.adapters.tmux_life import ServerLife
 from scheduler_modules.adapters.tmux_protocol import Reply
 from scheduler_modules.errors import TmuxUnavailable
 from scheduler_modules.ports import Clock
+from scheduler_modules.tmux_values import ServerIdentity
 from scheduler_modules.utils import one_line
 
 logger = logging.getLogger(__name__)
@@ -52,7 +54,14 @@ class TmuxLink:
     def socket_path(self) -> str:
         return self._plain.socket_path()
 
+    def expect(self, server: ServerIdentity) -> None:
+        """Take a server for ours from before we started, while its process lives."""
+        with self._lock:
+            if self._client is None:
+                self._life.expect(server)
+
     def read(self, command: Sequence[str]) -> Answer:
+        self._restore_socket()
         for _ in range(_READ_TRIES):
             with contextlib.suppress(LinkLost):
                 return self._carry(command, self._plain.read, may_start_server=False)
@@ -72,9 +81,9 @@ class TmuxLink:
 
     def drain(self) -> bool:
         """Take in, without waiting, what has come; True: something worth a look happened."""
-        # Whoever holds the lock is asking something, hears what comes meanwhile, and rings.
         if not self._lock.acquire(blocking=False):
-            return False
+            # Whoever holds it is asking something, hears what comes meanwhile, and rings.
+            return self._is_open and self._bell.answer()
         try:
             self._drop_if_useless()
             return self._is_open and self._bell.answer()
@@ -224,6 +233,12 @@ class TmuxLink:
                 # Something else: tmux says it in words.
                 return False
         return False
+
+    def _restore_socket(self) -> None:
+        """Let a server we are connected to make its socket anew: nobody else can reach it."""
+        if self.is_own and self._client is not None and not Path(self.socket_path()).exists():
+            self._life.ask_for_its_socket()
+            logger.warning("tmux_socket_restored", extra={"socket": self.socket_path()})
 
     def _require_dead_server(self) -> None:
         """Tell "no server" from one whose socket somebody removed.

@@ -36,7 +36,8 @@ class TmuxProbe:
         """Return all that can be seen; what cannot be asked is told, not raised."""
         path = Path(self._client.socket_path())
         version, problem = self._version()
-        server, options = None, {}
+        server: ServerIdentity | None = None
+        options: Mapping[str, str] = {}
         if version is not None:
             try:
                 server = self._server()
@@ -137,6 +138,11 @@ def _sockets_of(pid: int) -> frozenset[str]:
 def _started_at(pid: int) -> float:
     """Return when a process started; 0 if it is gone."""
     try:
-        return Path(f"/proc/{pid}").stat().st_mtime
-    except OSError:
+        ticks = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(") ")[2].split()
+        boot = next(
+            line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime")
+        )
+    except (OSError, StopIteration):
         return 0.0
+    # Field 22 of the whole line; two are cut off in front.
+    return int(boot.split()[1]) + int(ticks[19]) / os.sysconf("SC_CLK_TCK")

@@ -1,7 +1,7 @@
 """What every verb is handed: streams, configuration and parts, each opened when used."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -12,6 +12,7 @@ from scheduler_modules.errors import UnusableHome
 
 if TYPE_CHECKING:
     from scheduler_modules.config import LoadedConfig, SchedulerConfig
+    from scheduler_modules.doctor_values import DatabaseFacts, MachineFacts, TmuxFacts
     from scheduler_modules.ports import (
         Clock,
         Locks,
@@ -33,6 +34,32 @@ class RunLog(Protocol):
     def tail_bytes(self, limit_bytes: int) -> bytes: ...
 
     def read_new(self) -> bytes: ...
+
+
+class TmuxProbe(Protocol):
+    """Looks at the tmux server."""
+
+    def facts(self) -> "TmuxFacts": ...
+
+
+class DatabaseProbe(Protocol):
+    """Looks at the database."""
+
+    def facts(self) -> "DatabaseFacts": ...
+
+    def is_current(self) -> bool:
+        """Whether opening it would neither make nor change it."""
+        ...
+
+
+class MachineProbe(Protocol):
+    """Looks at this machine."""
+
+    def facts(self, folders: Iterable[str], programs: Collection[str]) -> "MachineFacts": ...
+
+    def environ_of(self, pid: int, names: Collection[str]) -> Mapping[str, str] | None: ...
+
+    def written_at(self, path: Path) -> float | None: ...
 
 
 class Parts(Protocol):
@@ -59,6 +86,12 @@ class Parts(Protocol):
     def run_log_path(self, config: "SchedulerConfig", token: str, role: str) -> Path: ...
 
     def host_name(self, config: "SchedulerConfig") -> str: ...
+
+    def open_tmux_probe(self, config: "SchedulerConfig") -> "TmuxProbe": ...
+
+    def open_database_probe(self, config: "SchedulerConfig") -> "DatabaseProbe": ...
+
+    def open_machine_probe(self, config: "SchedulerConfig") -> "MachineProbe": ...
 
     def open_change_sources(
         self, config: "SchedulerConfig", clock: "Clock"

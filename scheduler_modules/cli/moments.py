@@ -15,15 +15,16 @@ SPANS = "such as 90s, 45m, 2h, 1h30m, 7d or 2w"
 MOMENTS = '"22:30", "tomorrow 7:00", "in 2h" or "2026-12-01 08:00"'
 
 _UNIT_SEC = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
-_PART = re.compile(
+# Compiled when something is read: telling a time needs none of them.
+_PART = (
     r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*"
     r"(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?)(?![a-z])\s*"
 )
-_FROM_NOW = re.compile(r"(?:\+|in\s)\s*(.*)")
+_FROM_NOW = r"(?:\+|in\s)\s*(.*)"
 _CLOCK = r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?"
-_TODAY = re.compile(rf"(?:(today|tomorrow)\s+)?{_CLOCK}")
-_DATED = re.compile(rf"([0-9]{{4}})-([0-9]{{2}})-([0-9]{{2}})(?:\s+|t){_CLOCK}")
-_WITHOUT_CLOCK = re.compile(r"today|tomorrow|[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TODAY = rf"(?:(today|tomorrow)\s+)?{_CLOCK}"
+_DATED = rf"([0-9]{{4}})-([0-9]{{2}})-([0-9]{{2}})(?:\s+|t){_CLOCK}"
+_WITHOUT_CLOCK = r"today|tomorrow|[0-9]{4}-[0-9]{2}-[0-9]{2}"
 
 
 def parse_span(text: str) -> float:
@@ -33,7 +34,7 @@ def parse_span(text: str) -> float:
         InvalidInput: it is none, is nothing, or is longer than ten years.
     """
     rest, total = text.strip().lower(), 0.0
-    while rest and (part := _PART.match(rest)):
+    while rest and (part := re.match(_PART, rest)):
         total += float(part[1]) * _UNIT_SEC[part[2][0]]
         rest = rest[part.end() :]
     if rest or not total:
@@ -53,12 +54,12 @@ def parse_moment(text: str, now: float, zone: tzinfo | None = None) -> float:
         InvalidInput: it is no moment, or it is past.
     """
     words = text.strip().lower()
-    if from_now := _FROM_NOW.fullmatch(words):
+    if from_now := re.fullmatch(_FROM_NOW, words):
         return now + parse_span(from_now[1])
     for at in _candidates(words, text, now, zone):
         if at > now:
             return at
-    is_of_today = _TODAY.fullmatch(words) is not None
+    is_of_today = re.fullmatch(_TODAY, words) is not None
     clock = datetime.fromtimestamp(now, zone).strftime("%H:%M" if is_of_today else "%Y-%m-%d %H:%M")
     told = f'"{one_line(text, 40)}" is past: it is {clock} now'
     if is_of_today:
@@ -88,14 +89,14 @@ def start_text(at: float, now: float, zone: tzinfo | None = None) -> str:
 def _candidates(words: str, text: str, now: float, zone: tzinfo | None) -> list[float]:
     """Return what a wall time may mean, the earliest first: two where the clock shows it twice."""
     try:
-        if match := _TODAY.fullmatch(words):
+        if match := re.fullmatch(_TODAY, words):
             today = datetime.fromtimestamp(now, zone).date()
             day = today + timedelta(days=match[1] == "tomorrow")
             return _at(day, _clock(*match.groups()[1:]), zone)
-        if match := _DATED.fullmatch(words):
+        if match := re.fullmatch(_DATED, words):
             day = date(int(match[1]), int(match[2]), int(match[3]))
             return _at(day, _clock(*match.groups()[3:]), zone)
-        if _WITHOUT_CLOCK.fullmatch(words):
+        if re.fullmatch(_WITHOUT_CLOCK, words):
             raise InvalidInput(f'"{words}": at what time? say "{words} 08:00"')
         moment = datetime.fromisoformat(text.strip() if "t" in words else "")
         return _at(moment.date(), moment.timetz(), moment.tzinfo or zone)

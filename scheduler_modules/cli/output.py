@@ -11,7 +11,7 @@ from scheduler_modules.errors import OutputLost, ReaderGone, SchedulerError
 from scheduler_modules.utils import one_line
 
 # JSON escapes C0 by itself. DEL, C1, line separators, and the marks that turn text around.
-_LEFT_BY_JSON = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_LEFT_BY_JSON = r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 _DIM, _RED, _YELLOW, _GREEN, _BOLD = "2", "31", "33", "32", "1"
 
 
@@ -233,7 +233,7 @@ def json_text(value: Any) -> str:
         import json
 
         return json.dumps(value, separators=(",", ":"))
-    return _LEFT_BY_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return re.sub(_LEFT_BY_JSON, lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _is_tty(stream: TextIO | None) -> bool:

@@ -15,8 +15,8 @@ MAX_RANGE = 10_000
 MAX_STDIN_CHARACTERS = 1_048_576
 
 _MAX_ID = 2**63 - 1
-_NUMBERS = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")
-_SIGNED = re.compile(r"[+-][0-9]+")
+_NUMBERS = r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*"
+_SIGNED = r"[+-][0-9]+"
 _SHOWN = 8
 _NAMED_LOOKED_AT = 200
 
@@ -28,7 +28,7 @@ def find_one(store: QueueStore, token: str) -> Project:
         NotFound: there is none.
         InvalidInput: several could be meant; they are listed.
     """
-    if _NUMBERS.fullmatch(token) and not token.isdigit():
+    if re.fullmatch(_NUMBERS, token) and not token.isdigit():
         raise InvalidInput(f'"{token}" names several projects; give one')
     return _find(store, token)
 
@@ -45,7 +45,7 @@ def expand(tokens: Sequence[str], stdin: TextIO | None) -> list[str]:
     for token in tokens:
         words = read_words(stdin) if token == "-" else [token]  # noqa: S105 - no password
         for word in words:
-            parts = word.split(",") if _NUMBERS.fullmatch(word) else [word]
+            parts = word.split(",") if re.fullmatch(_NUMBERS, word) else [word]
             found.update(dict.fromkeys(parts))
     return list(found)
 
@@ -57,7 +57,7 @@ def find_each(store: QueueStore, token: str) -> list[Project]:
         NotFound: there is none.
         InvalidInput: several could be meant, or the range is too large.
     """
-    if not _NUMBERS.fullmatch(token) or "-" not in token:
+    if not re.fullmatch(_NUMBERS, token) or "-" not in token:
         return [_find(store, token)]
     first, last = (_number(part) for part in token.split("-"))
     if first > _MAX_ID:
@@ -102,7 +102,7 @@ def read_text(stdin: TextIO | None) -> str:
 def _find(store: QueueStore, token: str) -> Project:
     if token.isascii() and token.isdigit():
         return _by_id(store, token)
-    if _SIGNED.fullmatch(token):
+    if re.fullmatch(_SIGNED, token):
         raise NotFound(f"project {token} not found: ids begin at 1")
     if token == LAST:
         newest = store.projects(limit=1, newest_first=True)

@@ -7,7 +7,6 @@ from pathlib import PurePath
 import msgspec
 
 from scheduler_modules.cli.context import Cli
-from scheduler_modules.cli.daemons import why_nothing_launches
 from scheduler_modules.cli.words import (
     ENDED_WORDS,
     NEEDS_PERSON_WORDS,
@@ -130,6 +129,8 @@ class Cards:
 
     @cached_property
     def _has_daemon(self) -> bool:
+        from scheduler_modules.cli.daemons import why_nothing_launches
+
         return why_nothing_launches(self.cli.locks) is None
 
     def _running_note(self, run: Run | None) -> str:

@@ -8,7 +8,7 @@ from scheduler_modules.cli.context import Cli
 from scheduler_modules.cli.refs import LAST, find_one
 from scheduler_modules.errors import InvalidInput, NotFound, NotPossible
 
-_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,252}")
+_HOST = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,252}"
 
 
 def host_name(word: str) -> str:
@@ -17,7 +17,7 @@ def host_name(word: str) -> str:
     Raises:
         InvalidInput: no machine can be called so.
     """
-    if not _HOST.fullmatch(word):
+    if not re.fullmatch(_HOST, word):
         raise InvalidInput("--host: give a machine's name: letters, digits, '_', '.' and '-'")
     return word
 

@@ -20,7 +20,6 @@ from scheduler_modules.cli.verb import (
     verb,
 )
 from scheduler_modules.cli.views import Card, Cards
-from scheduler_modules.cli.wishes import after_keys, host_name, start_time
 from scheduler_modules.cli.words import ago
 from scheduler_modules.config_values import is_plain
 from scheduler_modules.errors import (
@@ -43,11 +42,11 @@ class _Wish(msgspec.Struct, frozen=True, kw_only=True):
     priority: int | None
     batch: str | None
     group: str | None
-    host: str | None
-    start_at: float | None
-    after_keys: tuple[str, ...]
     is_stashed: bool
     may_be_missing: bool
+    host: str | None = None
+    start_at: float | None = None
+    after_keys: tuple[str, ...] = ()
 
 
 @verb(examples=("add specs/parser.md --priority 5", "add specs/ --group night"), name="add")
@@ -91,14 +90,13 @@ def add_verb(
     wish = _Wish(
         project_folder=_folder(project),
         batch=_batch(batch),
-        host=None if host is None else host_name(host),
-        start_at=None if start_at is None else start_time(cli, start_at),
-        after_keys=after_keys(cli, after) if after else (),
         priority=priority,
         group=group,
         is_stashed=stash,
         may_be_missing=allow_missing,
     )
+    if host is not None or start_at is not None or after:
+        wish = _timed(cli, wish, host, start_at, after)
     wanted = _read_all(cli, expand_paths(specs, cli.terminal, is_recursive=recursive), wish)
     if wanted is None:
         return EXIT_USAGE
@@ -108,6 +106,20 @@ def add_verb(
     _answer(cli, results)
     refused = [result for result in results if _is_refused(result)]
     return EXIT_STATE if refused else EXIT_DONE
+
+
+def _timed(
+    cli: Cli, wish: _Wish, host: str | None, start_at: str | None, after: tuple[str, ...]
+) -> _Wish:
+    """Return the wish with where, when and after what they are to run."""
+    from scheduler_modules.cli.wishes import after_keys, host_name, start_time
+
+    return msgspec.structs.replace(
+        wish,
+        host=None if host is None else host_name(host),
+        start_at=None if start_at is None else start_time(cli, start_at),
+        after_keys=after_keys(cli, after),
+    )
 
 
 def _read_all(cli: Cli, paths: list[str], wish: _Wish) -> list[NewProject] | None:

@@ -1,13 +1,13 @@
 """`follow`: what every window of running projects prints, and how the projects go on."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from scheduler_modules.cli.context import Cli
-from scheduler_modules.cli.log_lines import LineCutter, roles_of, runs_after
+from scheduler_modules.cli.log_lines import VERIFY, LineCutter, roles_of, runs_after
 from scheduler_modules.cli.verb import pass_cli, verb
 from scheduler_modules.cli.views import Card
 from scheduler_modules.cli.words import symbol
@@ -69,11 +69,19 @@ class FollowReporter(Reporter):
         self._remark: str | None = None
 
     def show(self, look: Look) -> None:
-        """Print what came since the last look; a project's end stands below its last line."""
+        """Print what came since the last look.
+
+        That a run has begun, or is verified, stands above its first line; that it has ended, below
+        its last.
+        """
         for number, card in look.cards.items():
-            if card is not None:
-                self._followed[number].read(card)
+            if card is not None and self._followed[number].take_up(card):
+                self._announce(number, card)
+        for number, card in look.cards.items():
+            followed = self._followed[number]
+            followed.print_new(lambda role: role != VERIFY)
             self._announce(number, card)
+            followed.print_new(lambda role: role == VERIFY)
         self._cli.terminal.flush()
         self._warn_of_stuck(look)
         if look.remark != self._remark and look.remark is not None and look.pending:
@@ -114,16 +122,24 @@ class _Followed:
         self._seen_attempt = 0
         self._seen: Project | None = None
 
-    def read(self, card: Card) -> None:
-        """Print what is new of the run that goes on, and of those that came and went meanwhile."""
-        run = card.run
-        if self._run is not None and (run is None or run.token != self._run.token):
+    def take_up(self, card: Card) -> bool:
+        """Turn to the run that goes on now. True: it is another one than before.
+
+        What is left of the run before, and of those that came and went meanwhile, is printed.
+        """
+        run, before = card.run, self._run
+        if before is not None and (run is None or run.token != before.token):
             self._end()
         if self._run is None and (run is not None or card.project != self._seen):
             self._take_up(card)
         self._seen = card.project
+        return self._run is not None and self._run is not before
+
+    def print_new(self, is_meant: Callable[[str], bool]) -> None:
+        """Print what came since the last time in the windows of these roles."""
         for window in self._windows:
-            window.print_new()
+            if is_meant(window.role):
+                window.print_new()
 
     def _take_up(self, card: Card) -> None:
         """Begin with the run that goes on; what ended before is read in whole, if we came first."""
@@ -140,13 +156,11 @@ class _Followed:
 
     def _begin(self, run: Run, project: Project) -> None:
         roles = roles_of(run)
+        lines = self._first_lines if self._seen is None else None
         self._windows = [
-            _Window(self._cli, run, role, self._labels.make(project, role, len(roles)))
+            _Window(self._cli, run, role, self._labels.make(project, role, len(roles)), lines)
             for role in roles
         ]
-        if self._seen is None:
-            for window in self._windows:
-                window.print_last(self._first_lines)
         self._run, self._seen_attempt = run, run.attempt
 
     def _end(self) -> None:
@@ -156,20 +170,26 @@ class _Followed:
 
 
 class _Window:
-    """What one window of a run prints."""
+    """What one window of a run prints.
 
-    def __init__(self, cli: Cli, run: Run, role: str, label: str) -> None:
+    `first_lines`: how many of those that are there already; None: all.
+    """
+
+    def __init__(
+        self, cli: Cli, run: Run, role: str, label: Callable[[], str], first_lines: int | None
+    ) -> None:
+        self.role = role
         self._terminal = cli.terminal
         self._about = {"id": run.project_id, "attempt": run.attempt, "window": role}
         self._log: RunLog = cli.parts.open_run_log(cli.config, run.token, role)
         self._cutter = LineCutter()
         self._label = label
-
-    def print_last(self, lines: int) -> None:
-        self._print(self._cutter.cut(self._log.tail_lines(lines)))
+        self._first_lines = first_lines
 
     def print_new(self) -> None:
-        self._print(self._cutter.cut(self._log.read_new()))
+        lines, self._first_lines = self._first_lines, None
+        content = self._log.read_new() if lines is None else self._log.tail_lines(lines)
+        self._print(self._cutter.cut(content))
 
     def finish(self) -> None:
         self.print_new()
@@ -180,7 +200,7 @@ class _Window:
             if self._terminal.is_json:
                 self._terminal.json({**self._about, "line": line})
             else:
-                self._terminal.line(self._label + line)
+                self._terminal.line(self._label() + line)
 
 
 class _Labels:
@@ -193,16 +213,19 @@ class _Labels:
         self._colors: dict[str, str] = {}
         self._width = 0
 
-    def make(self, project: Project, role: str, windows: int) -> str:
-        """Return the label of a window; nothing where no other window is read."""
+    def make(self, project: Project, role: str, windows: int) -> Callable[[], str]:
+        """Return what gives the label of a window; nothing where no other window is read.
+
+        As wide as the widest there is when it is used.
+        """
         if self._is_one and windows == 1:
-            return ""
+            return str
         name = one_line(project.name, _LONGEST_LABEL) or str(project.id)
         if self._owners.setdefault(name, project.id) != project.id:
             name = f"{name}-{project.id}"
         label = f"{name}/{role}"
         if not self._terminal.is_interactive:
-            return f"{label}\t"
+            return lambda: f"{label}\t"
         color = self._colors.setdefault(label, _COLORS[len(self._colors) % len(_COLORS)])
         self._width = max(self._width, len(label))
-        return self._terminal.styled(f"{label:<{self._width}} │", color) + " "
+        return lambda: self._terminal.styled(f"{label:<{self._width}} │", color) + " "

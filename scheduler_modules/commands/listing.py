@@ -6,7 +6,6 @@ import click
 import msgspec
 
 from scheduler_modules.cli.context import Cli
-from scheduler_modules.cli.documents import card_json
 from scheduler_modules.cli.verb import group_option, pass_cli, verb
 from scheduler_modules.cli.views import Card, Cards, by_urgency
 from scheduler_modules.cli.words import (
@@ -90,6 +89,8 @@ def list_verb(
     page = _page(cli, wish)
     terminal = cli.terminal
     if terminal.is_json:
+        from scheduler_modules.cli.documents import card_json
+
         projects = [card_json(card) for card in page.cards]
         terminal.json({"projects": projects, "left_out": page.left_out})
         return

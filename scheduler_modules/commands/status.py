@@ -136,9 +136,9 @@ def _print(cli: Cli, standing: _Standing) -> None:
 
 def _paused_texts(standing: _Standing, now: float) -> Iterator[str]:
     if standing.paused_at is not None:
-        yield f"the queue is paused since {ago(standing.paused_at, now)}: nothing new starts"
+        yield f"the queue was paused {ago(standing.paused_at, now)}: nothing new starts"
     for group in standing.paused_groups:
-        yield f"group {group_label(group.name)} is paused since {ago(group.paused_at, now)}"
+        yield f"group {group_label(group.name)} was paused {ago(group.paused_at, now)}"
 
 
 def _due_text(standing: _Standing, now: float) -> str:

@@ -2,11 +2,13 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 
 import pytest
 
+from bench.lib import Figure, Goal, per_pair, percentile
 from tests.lab.installation import ROOT
 
 pytestmark = pytest.mark.acceptance
@@ -35,6 +37,32 @@ def short_run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def listed():
     return [line.split()[0] for line in bench("--list").stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("limit", "is_floor", "value", "verdict"),
+    [
+        (2, False, 2.0, "ok"),
+        (2, False, 2.01, "missed"),
+        (0.5, True, 0.5, "ok"),
+        (0.5, True, 0.49, "missed"),
+        (None, False, 7.0, "told"),
+        (2, False, None, "absent"),
+    ],
+)
+def test_a_figure_is_judged_by_its_goal(limit, is_floor, value, verdict):
+    goal = Goal("theme.name", "what it is", limit, is_floor=is_floor)
+
+    assert Figure(goal, value).verdict == verdict
+
+
+def test_a_ratio_is_the_median_over_the_rounds():
+    assert per_pair([1, 2, 30], [1, 1, 10]) == 2
+
+
+def test_a_percentile_is_a_value_that_was_measured():
+    assert percentile([5, 1, 4, 2, 3], 99) == 5
+    assert percentile(range(1, 101), 90) == 90
 
 
 def test_every_figure_that_is_listed_is_in_the_document(short_run, listed):
@@ -80,6 +108,12 @@ def test_the_document_tells_machine_versions_and_how_it_was_measured(short_run):
     assert document["machine"].keys() >= {"cores", "model", "kernel", "load_before", "load_after"}
     assert all(document["versions"][name] for name in ("python", "sqlite", "tmux", "click"))
     assert (document["is_short"], document["reps"], document["seed"]) == (True, 2, 1)
+
+
+def test_the_page_on_performance_tells_every_figure(listed):
+    page = (ROOT / "docs" / "reference" / "performance.md").read_text()
+
+    assert re.findall(r"^\| `([\w.]+\.[\w.]+)` \|", page, re.MULTILINE) == listed
 
 
 def test_a_figure_can_be_measured_alone(tmp_path):

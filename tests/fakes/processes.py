@@ -73,9 +73,7 @@ class FakeProcesses:
             if what.session in pane_pids or (run_token and what.token == run_token)
         )
 
-    def of_runs(
-        self, pane_pids: Mapping[str, Collection[int]]
-    ) -> dict[str, list[ProcessIdentity]]:
+    def of_runs(self, pane_pids: Mapping[str, Collection[int]]) -> dict[str, list[ProcessIdentity]]:
         return {token: self.of_run(token, pids) for token, pids in pane_pids.items()}
 
     def send(self, process: ProcessIdentity, signal_number: int) -> bool:

@@ -4,13 +4,11 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
-from pathlib import PurePath
 from typing import Any
 
 import msgspec
 
-from scheduler_modules.errors import InvalidInput, NotPossible
+from scheduler_modules.errors import NotPossible
 from scheduler_modules.model import (
     Claimable,
     Dependency,
@@ -24,30 +22,20 @@ from scheduler_modules.model import (
     canonical_status,
 )
 from scheduler_modules.store_port import QueueStore
-from scheduler_modules.utils import safe_stem
-
-RAW_COLUMNS = (
-    "id",
-    "spec_path",
-    "project_path",
-    "status",
-    "enqueued_at",
-    "started_at",
-    "completed_at",
-    "priority",
-    "error_message",
-    "batch_id",
-    "retry_count",
-    "enhanced_spec_path",
-    "orchestrator_session",
-    "main_session",
-    "spec_requirements",
-    "validation_score",
-    "validation_details",
-    "spec_version",
-    "session_name",
-    "fresh_start",
+from tests.fakes.store_tables import (
+    RAW_COLUMNS,
+    Plan,
+    Tables,
+    is_open,
+    is_unfinished,
+    listing_order,
+    name_of,
+    raw_row,
+    refuse_unstorable,
+    run_to_keep,
+    writable,
 )
+
 _ACTIVE = ("queued", "processing")
 _SAVED = (
     "status",
@@ -69,41 +57,12 @@ _SAVED = (
 _UNENDED = ("queued", "processing", "timing_out", "zombie", "credit_paused")
 
 
-@dataclass
-class _Plan:
-    spec_key: str
-    project_key: str | None
-
-
-@dataclass
-class _Tables:
-    """Everything stored. Values are frozen, so a copy of the containers is a snapshot."""
-
-    projects: dict[int, Project] = field(default_factory=dict)
-    plans: dict[int, _Plan] = field(default_factory=dict)
-    waits: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    runs: dict[str, Run] = field(default_factory=dict)
-    facts: dict[int, Fact] = field(default_factory=dict)
-    groups: dict[str, Group] = field(default_factory=lambda: {"": Group(name="")})
-    cursors: dict[str, int] = field(default_factory=dict)
-    tasks: dict[int, Task] = field(default_factory=dict)
-    state: dict[str, str] = field(default_factory=dict)
-    last_ids: Counter[str] = field(default_factory=Counter)
-
-    def copy(self) -> "_Tables":
-        return _Tables(**{item.name: getattr(self, item.name).copy() for item in fields(self)})
-
-    def new_id(self, table: str) -> int:
-        self.last_ids[table] += 1
-        return self.last_ids[table]
-
-
 class FakeStore(QueueStore):
     """Other threads see only what was committed; one transaction runs at a time."""
 
     def __init__(self) -> None:
-        self._committed = _Tables()
-        self._working: _Tables | None = None
+        self._committed = Tables()
+        self._working: Tables | None = None
         self._writer: int | None = None
         self._lock = threading.Lock()
         self._is_ring_wanted = False
@@ -135,7 +94,7 @@ class FakeStore(QueueStore):
         """There is nothing to close."""
 
     @property
-    def _tables(self) -> _Tables:
+    def _tables(self) -> Tables:
         if self._writer == threading.get_ident():
             assert self._working is not None
             return self._working
@@ -146,7 +105,7 @@ class FakeStore(QueueStore):
     def insert_row(self, **columns: Any) -> int:
         """Insert a row as an old program would: any status, no plan. Return its id."""
         status = columns.pop("status", "queued")
-        row: dict[str, Any] = {"enqueued_at": 1_000.0, "name": _name_of(columns["spec_path"])}
+        row: dict[str, Any] = {"enqueued_at": 1_000.0, "name": name_of(columns["spec_path"])}
         row |= columns
         with self.transaction():
             project_id = self._tables.new_id("projects")
@@ -157,9 +116,9 @@ class FakeStore(QueueStore):
 
     def add_project(self, new: NewProject) -> int:
         row = msgspec.structs.asdict(new)
-        _refuse_unstorable(row)
+        refuse_unstorable(row)
         after_keys, spec_key = row.pop("after_keys"), row.pop("spec_key")
-        plan = _Plan(spec_key, row.pop("project_key"))
+        plan = Plan(spec_key, row.pop("project_key"))
         with self.transaction():
             project_id = self._tables.last_ids["projects"] + 1
             project = Project(id=project_id, status="queued", stored_status="queued", **row)
@@ -194,7 +153,7 @@ class FakeStore(QueueStore):
         if newest_first:
             found.sort(key=lambda project: -project.id)
         else:
-            found.sort(key=_listing_order)
+            found.sort(key=listing_order)
         return found[: None if limit is None else max(0, limit)]
 
     def projects_named(self, beginning: str, limit: int) -> list[Project]:
@@ -226,8 +185,8 @@ class FakeStore(QueueStore):
 
     def save_project(self, before: Project, after: Project) -> bool:
         values = {name: getattr(after, name) for name in _SAVED}
-        values["error_message"] = _writable(after.error_message)
-        _refuse_unstorable(values)
+        values["error_message"] = writable(after.error_message)
+        refuse_unstorable(values)
         with self.transaction():
             row = self._tables.projects.get(before.id)
             if row is None or row.stored_status != before.stored_status:
@@ -292,14 +251,14 @@ class FakeStore(QueueStore):
         running = sum(project.status == "processing" for project in self._tables.projects.values())
         if self.get_state("paused_at") or running >= max_running:
             return None
-        is_open = {group.name: _is_open(group) for group in self.groups()}
+        open_groups = {group.name for group in self.groups() if is_open(group)}
         found = next(
             (
                 project
-                for project in sorted(self._tables.projects.values(), key=_listing_order)
+                for project in sorted(self._tables.projects.values(), key=listing_order)
                 if self._may_start(project, now)
                 and project.host in (None, host)
-                and is_open[project.group]
+                and project.group in open_groups
             ),
             None,
         )
@@ -312,7 +271,7 @@ class FakeStore(QueueStore):
             project.status == "queued"
             and project.held_at is None
             and (project.not_before is None or project.not_before <= now)
-            and not any(_is_unfinished(run) for run in self.runs_of(project.id))
+            and not any(is_unfinished(run) for run in self.runs_of(project.id))
             and all(known.is_met for known in self.dependencies(project.id))
         )
 
@@ -342,7 +301,7 @@ class FakeStore(QueueStore):
             return self.add_run(run) if self.save_project(before, after) else None
 
     def set_dependencies(self, project_id: int, spec_keys: Sequence[str]) -> None:
-        _refuse_unstorable({"project_id": project_id, "spec_keys": list(spec_keys)})
+        refuse_unstorable({"project_id": project_id, "spec_keys": list(spec_keys)})
         with self.transaction():
             self._tables.waits[project_id] = tuple(spec_keys)
 
@@ -373,12 +332,12 @@ class FakeStore(QueueStore):
         return None if plan is None else plan.spec_key
 
     def raw_projects(self) -> tuple[list[str], list[tuple[Any, ...]]]:
-        return list(RAW_COLUMNS), [_raw_row(project) for project in self.projects()]
+        return list(RAW_COLUMNS), [raw_row(project) for project in self.projects()]
 
     # -- runs -------------------------------------------------------------------------------
 
     def add_run(self, run: Run) -> Run:
-        run = _run_to_keep(run)
+        run = run_to_keep(run)
         with self.transaction():
             if run.token in self._tables.runs:
                 raise NotPossible("a row with the same project_run.token exists already")
@@ -407,7 +366,7 @@ class FakeStore(QueueStore):
         ]
 
     def save_run(self, run: Run) -> bool:
-        run = _run_to_keep(run)
+        run = run_to_keep(run)
         with self.transaction():
             kept = self._tables.runs.get(run.token)
             if kept is None or kept.ended_at is not None:
@@ -435,8 +394,8 @@ class FakeStore(QueueStore):
         run_id: int | None = None,
         detail: Mapping[str, Any] | None = None,
     ) -> int:
-        _refuse_unstorable({"name": name, "project_id": project_id, "run_id": run_id})
-        kept = msgspec.json.decode(msgspec.json.encode(_writable(dict(detail or {}))))
+        refuse_unstorable({"name": name, "project_id": project_id, "run_id": run_id})
+        kept = msgspec.json.decode(msgspec.json.encode(writable(dict(detail or {}))))
         with self.transaction():
             fact_id = self._tables.new_id("facts")
             self._tables.facts[fact_id] = Fact(
@@ -458,7 +417,7 @@ class FakeStore(QueueStore):
         return self._tables.cursors.get(listener, 0)
 
     def set_cursor(self, listener: str, fact_id: int) -> None:
-        _refuse_unstorable({"listener": listener, "fact_id": fact_id})
+        refuse_unstorable({"listener": listener, "fact_id": fact_id})
         with self.transaction():
             self._tables.cursors[listener] = fact_id
 
@@ -477,7 +436,7 @@ class FakeStore(QueueStore):
         ]
 
     def save_group(self, name: str, max_running: int | None, paused_at: float | None) -> None:
-        _refuse_unstorable({"name": name, "max_running": max_running})
+        refuse_unstorable({"name": name, "max_running": max_running})
         with self.transaction():
             self._tables.groups[name] = Group(
                 name=name, max_running=max_running, paused_at=paused_at
@@ -499,8 +458,8 @@ class FakeStore(QueueStore):
     # -- check-ins and odds -----------------------------------------------------------------
 
     def add_task(self, task: Task) -> int:
-        row = msgspec.structs.asdict(task) | {"note": _writable(task.note)}
-        _refuse_unstorable(row)
+        row = msgspec.structs.asdict(task) | {"note": writable(task.note)}
+        refuse_unstorable(row)
         with self.transaction():
             task_id = self._tables.new_id("tasks")
             self._tables.tasks[task_id] = Task(**row | {"id": task_id})
@@ -517,62 +476,6 @@ class FakeStore(QueueStore):
         return self._tables.state.get(key)
 
     def set_state(self, key: str, value: str) -> None:
-        _refuse_unstorable({"key": key, "value": value})
+        refuse_unstorable({"key": key, "value": value})
         with self.transaction():
             self._tables.state[key] = value
-
-
-def _name_of(spec_path: str) -> str:
-    return safe_stem(PurePath(spec_path).stem) or "project"
-
-
-def _listing_order(project: Project) -> tuple[int, float, int]:
-    return -project.priority, project.enqueued_at or 0.0, project.id
-
-
-def _is_open(group: Group) -> bool:
-    is_full = group.max_running is not None and group.running >= group.max_running
-    return group.paused_at is None and not is_full
-
-
-def _raw_row(project: Project) -> tuple[Any, ...]:
-    row = msgspec.structs.asdict(project)
-    row |= {"status": project.stored_status, "validation_score": 0.0}
-    row |= {"fresh_start": int(project.fresh_start)}
-    row |= dict.fromkeys(("orchestrator_session", "main_session"), project.session_name)
-    return tuple(row.get(column) for column in RAW_COLUMNS)
-
-
-def _is_unfinished(run: Run) -> bool:
-    return run.ended_at is None or run.cleaned_at is None
-
-
-def _run_to_keep(run: Run) -> Run:
-    run = msgspec.structs.replace(
-        run, reason=_writable(run.reason), reported_note=_writable(run.reported_note)
-    )
-    _refuse_unstorable(msgspec.structs.asdict(run))
-    return run
-
-
-def _writable(value: Any) -> Any:
-    """Write out, in messages, what UTF-8 cannot say."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
-    if isinstance(value, dict):
-        return {_writable(key): _writable(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_writable(inner) for inner in value]
-    return value
-
-
-def _refuse_unstorable(values: Mapping[str, Any]) -> None:
-    for value in values.values():
-        for one in value if isinstance(value, list | tuple) else [value]:
-            try:
-                if isinstance(one, str):
-                    one.encode("utf-8")
-                if isinstance(one, int):
-                    one.to_bytes(8, signed=True)
-            except (UnicodeEncodeError, OverflowError) as error:
-                raise InvalidInput(f"the database cannot hold this: {error}") from error

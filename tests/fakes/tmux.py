@@ -63,6 +63,8 @@ class FakeTmux:
     def __init__(self, now: Callable[[], float] = lambda: 1_700_000_000.0) -> None:
         self.server: ServerIdentity | None = None
         self.sessions: dict[str, FakeSession] = {}
+        self.expected: set[ServerIdentity] = set()
+        """The servers it was told of."""
         self._now = now
         self._is_down = False
         self._refusals: list[Exception] = []
@@ -71,6 +73,9 @@ class FakeTmux:
         self._restart_ids()
 
     # -- the port ---------------------------------------------------------------------------
+
+    def expect(self, server: ServerIdentity) -> None:
+        self.expected.add(server)
 
     def snapshot(self) -> TmuxSnapshot:
         self._answer()

@@ -275,23 +275,35 @@ def test_a_hanging_tmux_changes_nothing_and_claims_nothing(place):
     assert place.count_events("step_failed") <= 6
 
 
-def test_a_server_whose_socket_was_cleared_away_costs_no_project_its_truth(place):
-    """The old server lives on unseen; what it ran is recorded as lost and ended."""
+def test_a_server_whose_socket_was_cleared_away_makes_it_anew_and_nothing_is_lost(place):
     project_id = place.enqueue("p", sleeping())
     place.run_daemon()
     wait_until(lambda: place.runs(project_id) and place.runs(project_id)[0]["phase"] == "running")
-    place.tmux_pid()
-    token = place.runs(project_id)[0]["token"]
+    server, socket = place.tmux_pid(), place.home / "run" / "tmux.sock"
 
-    socket = place.home / "run" / "tmux.sock"
-    aside = socket.with_name("aside")
-    socket.rename(aside)
-    place.wait_for_status(project_id, "failed")
-    wait_until(lambda: place.runs(project_id)[0]["cleaned_at"])
-    aside.rename(socket)
+    socket.unlink()
+    wait_until(socket.exists, explain=place.daemon_log)
 
-    assert place.runs(project_id)[0]["reason"] == "the tmux server died while it ran"
-    assert place.marked(token) == []
+    wait_until(lambda: place.tmux_pid() == server)
+    assert place.status(project_id) == "processing"
+    assert place.count_events("tmux_socket_restored") >= 1
+
+
+def test_a_daemon_that_starts_while_the_socket_is_gone_takes_no_project_for_lost(place):
+    """A look at the processes tells that the server of its runs lives on."""
+    project_id = place.enqueue("p", sleeping())
+    daemon = place.run_daemon()
+    wait_until(lambda: place.runs(project_id) and place.runs(project_id)[0]["phase"] == "running")
+    server, socket = place.tmux_pid(), place.home / "run" / "tmux.sock"
+    place.stop_daemon(daemon, signal.SIGKILL)
+
+    socket.unlink()
+    place.run_daemon()
+    wait_until(lambda: socket.exists() and place.tmux_pid() == server, explain=place.daemon_log)
+    wait_until(lambda: place.count_events("run_adopted") >= 1, explain=place.daemon_log)
+
+    assert place.status(project_id) == "processing"
+    assert len(place.runs(project_id)) == 1
 
 
 # -- signals to other ends ------------------------------------------------------------------

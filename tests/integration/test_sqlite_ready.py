@@ -40,6 +40,12 @@ def ready(old: sqlite3.Connection) -> list[int]:
     return [row[0] for row in old.execute("select project_id from project_ready order by 1")]
 
 
+def derived(old: sqlite3.Connection) -> list[list[tuple]]:
+    """Return both tables that triggers keep."""
+    tables = ("project_ready", "project_running")
+    return [old.execute(f"select * from {table} order by 1").fetchall() for table in tables]
+
+
 # -- what old programs do -----------------------------------------------------------------------
 
 
@@ -121,6 +127,31 @@ def test_those_that_wait_may_start_when_an_old_program_replaces_what_they_wait_f
     )
 
     assert ready(old) == [waiting]
+
+
+def test_a_running_row_that_an_old_program_replaces_takes_no_slot_of_its_group(world, old):
+    world.store.save_group("gpu", 1, None)
+    gone = world.add("a.md", project_path="/web", group="gpu")
+    world.change(gone, status="processing")
+    waiting = world.add("b.md", group="gpu")
+
+    old.execute(
+        "INSERT OR REPLACE INTO project_queue (spec_path, project_path, status)"
+        " VALUES ('a.md', '/web', 'processing')"
+    )
+
+    assert world.next_id() == waiting
+
+
+@pytest.mark.parametrize("status", ["PROCESSING", "ProjectState.PROCESSING"])
+def test_what_an_old_program_runs_takes_a_slot_of_its_group(world, old, status):
+    world.store.save_group("gpu", 1, None)
+    running = world.add("a.md", group="gpu")
+    world.add("b.md", group="gpu")
+
+    old.execute("UPDATE project_queue SET status = ? WHERE id = ?", (status, running))
+
+    assert world.next_id() is None
 
 
 def test_the_row_id_and_count_an_old_program_sees_are_its_own(world, old):
@@ -225,12 +256,13 @@ def test_whatever_is_done_the_table_is_what_it_would_be_if_made_anew(world, old,
     chance = random.Random(seed)
     for _ in range(150):
         acts(world, old, chance)
-    as_kept = old.execute("select * from project_ready order by 1").fetchall()
+    as_kept = derived(old)
 
     old.execute("delete from project_ready")
+    old.execute("delete from project_running")
     old.execute("insert into project_refresh (project_id) select id from project_queue")
 
-    assert as_kept == old.execute("select * from project_ready order by 1").fetchall()
+    assert as_kept == derived(old)
 
 
 # -- a database of revision 1 -------------------------------------------------------------------

@@ -58,7 +58,9 @@ def test_sqlite_understands_every_statement(database, name):
         ("next_claimable", "r USING INDEX idx_project_run_finished (project_id=?)"),
         ("promote_due", "project_ready USING COVERING INDEX idx_project_ready_due"),
         ("next_due", "project_ready USING COVERING INDEX idx_project_ready_due"),
-        ("group_counts", "q USING COVERING INDEX idx_project_queue_priority (status=?)"),
+        ("next_claimable", "busy USING COVERING INDEX idx_project_running_group (group"),
+        ("counts", "q USING COVERING INDEX idx_project_queue_priority (status=?)"),
+        ("group_counts", "project_queue USING COVERING INDEX idx_project_queue_priority"),
         ("remove_group", "p USING COVERING INDEX idx_project_plan_group"),
         ("dependencies", "d USING INDEX sqlite_autoindex_project_dependency_1"),
         ("dependents", "d USING INDEX idx_project_dependency_spec_key"),
@@ -79,9 +81,9 @@ def test_rows_are_looked_up_by_their_index(database, name, step):
     assert any(line.startswith(f"SEARCH {step}") for line in plan)
 
 
-# What may be read from end to end: groups, the few candidates, lists the caller gave.
+# What may be read from end to end: groups and what runs in them, the few candidates, given lists.
 _SMALL = ("SCAN g", "SCAN candidate", "SCAN word", "SCAN i ", "SCAN json_each", "SCAN one")
-_SMALL += ("SCAN CONSTANT ROW",)
+_SMALL += ("SCAN CONSTANT ROW", "SCAN busy")
 
 
 _HOT = ("next_claimable", "promote_due", "next_due", "projects", "projects_in", "same_spec")

@@ -420,17 +420,21 @@ def test_a_change_that_another_thread_heard_wakes_whoever_waits(world):
         assert heard(world.tmux)
 
 
-def test_while_another_thread_asks_nobody_waits_for_it(world):
+def test_while_another_thread_asks_nobody_waits_for_it_nor_misses_anything(world):
+    world.server.run("new-session", "-d", "-s", "theirs", "--", "sleep", "1000")
+    world.tmux.snapshot()
     world.server.hang()
     with in_a_thread(world.tmux.snapshot) as outcome:
-        wait_until(lambda: not world.tmux.drain(), "the thread to ask")
+        time.sleep(0.1)
         started = time.monotonic()
-        for _ in range(100):
-            world.tmux.drain()
+
+        said = [world.tmux.drain() for _ in range(100)]
+
         assert time.monotonic() - started < 1
         world.server.wake()
 
-    assert outcome[0].session_names() == {NAME}
+    assert said == [True] + 99 * [False]
+    assert outcome[0].session_names() == {NAME, "theirs"}
 
 
 def test_answers_are_right_while_sessions_come_and_go(world):
@@ -494,7 +498,7 @@ DIES_WHEN_ASKED = """
 case " $* " in *" -C "*)
   for a; do case $a in _orchestrator-*) name=$a;; esac; done
   printf '%%session-changed $1 %s\n' "$name"
-  read -r command; read -r command; mark=${command##* \"}; mark=${mark%%\"*}
+  read -r command; read -r command; mark=$(echo "$command" | tr -d '"' | sed 's/.* //')
   printf '%%begin 1 1 1\nserver:%s 1\n%%end 1 1 1\n%%begin 1 2 1\n%s\n' "$PID" "$mark"
   echo x >>"$0.tries"; read -r command; exit;;
 esac
@@ -849,8 +853,7 @@ def test_a_connection_and_its_keeper_bear_hostile_settings(tmp_path):
         (pid,) = connections(world)
         with person(world.tmux.attach_argv(NAME)) as screen:
             screen.wait_for(NAME[:8].encode())
-            screen.type(b"\x01d")
-            screen.wait_for(b"[detached")
+            screen.type_until(b"\x01d", b"[detached")
         wait_until(lambda: not world.visitors(), "them to leave")
 
         seen = world.tmux.snapshot()

@@ -64,8 +64,7 @@ def test_our_session_outlives_a_person_s_visit(tmp_path, adapter):
         world.tmux.create_session(world.plan(world.window("main", "sh", "-c", "cat; sleep 9")))
         with person(world.tmux.attach_argv(NAME)) as screen:
             screen.wait_for(NAME[:8].encode())
-            screen.type(b"\x01d")
-            screen.wait_for(b"[detached")
+            screen.type_until(b"\x01d", b"[detached")
         with person(world.tmux.attach_argv(NAME)) as screen:
             screen.wait_for(NAME[:8].encode())
         wait_until(lambda: not world.visitors(), "them to leave")

@@ -21,7 +21,7 @@ from scheduler_modules.ports import Lock
 from scheduler_modules.queue_manager import QueueManager
 
 ROOT = Path(__file__).resolve().parents[2]
-QUICK = {"TICK_SEC": "0.1", "RETRY_DELAY_SEC": "0.2", "KILL_GRACE_SEC": "1"}
+QUICK = {"TICK_SEC": "0.1", "LOOK_SEC": "1", "RETRY_DELAY_SEC": "0.2", "KILL_GRACE_SEC": "1"}
 
 
 class Installation:

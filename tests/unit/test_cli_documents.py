@@ -36,7 +36,10 @@ def section(text, title):
     return re.split(r"^## ", text.partition(f"\n## {title}\n")[2], flags=re.MULTILINE)[0]
 
 
-TITLES = {"done": "done and fail", "fail": "done and fail"}
+TITLES = {
+    **dict.fromkeys(("done", "fail"), "done and fail"),
+    **dict.fromkeys(("pause", "resume", "stash"), "pause, resume and stash"),
+}
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in VERBS])

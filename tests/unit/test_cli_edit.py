@@ -341,3 +341,12 @@ def test_a_broken_spec_of_what_runs_is_left_as_it_is(cli):
     answer = call(cli, "1", stdin="n\n", **editor(cli, writes("comand: make")))
 
     assert (answer.code, "its spec was left as it is" in answer.err) == (2, True)
+
+
+def test_a_spec_that_cannot_be_read_names_nothing(cli):
+    cli.add("lint")
+    cli.add("docs", "comand: make")
+
+    answer = cli.call("edit", "2", "--after", "lint")
+
+    assert answer.out == "2  docs  after lint.md\n"

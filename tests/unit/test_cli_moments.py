@@ -14,9 +14,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = st.sampled_from(
     [ZoneInfo(name) for name in ("UTC", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe")]
 )
-MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(2090, 1, 1)).map(
-    lambda moment: moment.replace(microsecond=0, tzinfo=UTC).timestamp()
-)
+MOMENTS = st.integers(946_684_800, 3_786_912_000).map(float)
 
 
 def berlin(*numbers):
@@ -52,11 +50,14 @@ def test_a_moment_is_understood(text, at):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "soon", "7", "25:00", "12:60", "2026-13-01 08:00", "2026-02-30 08:00", "in", "+", "22.30"]
-    + ["2026-W50-1", "20261201", "9999-99-99 99:99", "in 2x", "yesterday 7:00", "7:00 tomorrow"],
+    [
+        *("", "soon", "7", "25:00", "12:60", "2026-13-01 08:00", "2026-02-30 08:00", "in", "+"),
+        *("22.30", "2026-W50-1", "20261201", "9999-99-99 99:99", "in 2x", "yesterday 7:00"),
+        "7:00 tomorrow",
+    ],
 )
 def test_what_is_no_moment_is_refused_with_examples(text):
-    with pytest.raises(InvalidInput, match="say |give one"):
+    with pytest.raises(InvalidInput, match=r"say |give one"):
         parse_moment(text, NOW, BERLIN)
 
 
@@ -110,9 +111,9 @@ def test_a_time_that_is_skipped_is_as_long_after_the_change():
 
 
 def test_without_a_zone_that_of_the_machine_counts():
-    now = datetime(2026, 11, 21, 12, 0).timestamp()
+    now = datetime(2026, 11, 21, 12, 0, tzinfo=UTC).timestamp()
 
-    assert parse_moment("13:00", now) == datetime(2026, 11, 21, 13, 0).timestamp()
+    assert wall_text(parse_moment("tomorrow 13:00", now), now) == "tomorrow 13:00"
 
 
 @pytest.mark.parametrize(

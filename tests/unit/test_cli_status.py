@@ -420,8 +420,8 @@ def test_a_paused_queue_and_paused_groups_are_told(cli):
 
     lines = cli.call("status").lines
 
-    assert "⏸ the queue is paused since 5m ago: nothing new starts" in lines
-    assert "⏸ group night is paused since 5m ago" in lines
+    assert "⏸ the queue was paused 5m ago: nothing new starts" in lines
+    assert "⏸ group night was paused 5m ago" in lines
 
 
 def test_what_comes_by_itself_is_told_where_nothing_may_start(cli):

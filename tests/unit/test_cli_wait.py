@@ -462,4 +462,4 @@ def test_what_is_paused_is_waited_for(cli):
 
     answer = cli.call("wait", "1")
 
-    assert (answer.code, [word for _, word in states(answer)][0]) == (0, "paused")
+    assert (answer.code, states(answer)[0][1]) == (0, "paused")

@@ -258,3 +258,30 @@ def test_folders_are_below_home(load, home):
         home / "signals",
     ]
     assert config.socket_path == home / "run" / "tmux.sock"
+
+
+# -- the database's password --------------------------------------------------------------------
+
+
+def test_an_address_without_its_password_finds_it_in_the_home(load):
+    loaded = load(
+        dotenv="SCHEDULER_DB_URL=postgresql://me:pw@host/queue\n",
+        SCHEDULER_DB_URL="postgresql://me@host/queue",
+    )
+
+    assert loaded.config.scheduler_db_url == "postgresql://me:pw@host/queue"
+    assert ".env" in loaded.sources["scheduler_db_url"].origin
+
+
+@pytest.mark.parametrize("told", ["postgresql://you@host/queue", "postgresql://me@host/other"])
+def test_the_password_of_another_address_is_not_taken(load, told):
+    loaded = load(dotenv="SCHEDULER_DB_URL=postgresql://me:pw@host/queue\n", SCHEDULER_DB_URL=told)
+
+    assert loaded.config.scheduler_db_url == told
+
+
+def test_the_password_of_the_database_is_not_shown(load):
+    loaded = load(SCHEDULER_DB_URL="postgresql://me:hunter2@host/queue")
+
+    assert loaded.sources["scheduler_db_url"].shown == "postgresql://***@host/queue"
+    assert "hunter2" not in repr(loaded.config)

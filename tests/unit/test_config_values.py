@@ -3,7 +3,7 @@
 import pytest
 
 from scheduler_modules.config import SchedulerConfig, Setting, masked
-from scheduler_modules.config_values import RULES
+from scheduler_modules.config_values import without_password, RULES
 from tests.config_folder import ConfigFolder
 
 SECRET = "hunter2-marker"
@@ -61,6 +61,8 @@ def test_every_setting_has_a_rule():
         ("LOG_FILE", "/var/log/scheduler.log", "/var/log/scheduler.log"),
         ("SMTP_PASSWORD", " with spaces ", " with spaces "),
         ("SCHEDULER_DB_URL", "sqlite:////srv/q.db", "sqlite:////srv/q.db"),
+        ("SCHEDULER_DB_URL", "postgresql://me@h:5433/q", "postgresql://me@h:5433/q"),
+        ("SCHEDULER_DB_URL", "postgres:///q?host=/run/pg", "postgres:///q?host=/run/pg"),
     ],
 )
 def test_an_allowed_value_is_taken(load, variable, text, value):
@@ -113,7 +115,9 @@ def test_an_allowed_value_is_taken(load, variable, text, value):
         ("SCHEDULER_DB_URL", "sqlite:////srv/", "an absolute path"),
         ("SCHEDULER_DB_URL", "sqlite:////srv/q.db?mode=ro", "an absolute path"),
         ("SCHEDULER_DB_URL", "/srv/q.db", "sqlite:///"),
-        ("SCHEDULER_DB_URL", "postgresql://h/db", "PostgreSQL support is not in this version"),
+        ("SCHEDULER_DB_URL", "postgresql://", "postgresql://USER@HOST/DATABASE"),
+        ("SCHEDULER_DB_URL", "postgresql://h/a b", "postgresql://USER@HOST/DATABASE"),
+        ("SCHEDULER_DB_URL", "mysql://h/db", "postgresql://USER@HOST/DATABASE"),
         ("QUEUE_DB_PATH", "q.db", "absolute path"),
         ("QUEUE_DB_PATH", "/srv/..", "absolute path"),
     ],
@@ -200,9 +204,9 @@ def test_a_password_that_is_not_set_shows_as_nothing(load):
         {"toml": f'smtp_password = "{SECRET}\\n"'},
         {"toml": f'smtp_password = "{SECRET}'},
         {"toml": f'[smtp_password]\nx = "{SECRET}"'},
-        {"SCHEDULER_DB_URL": f"postgresql://me:{SECRET}@host/db"},
+        {"SCHEDULER_DB_URL": f"mysql://me:{SECRET}@host/db"},
         {"SCHEDULER_DB_URL": f"postgresql://me:a/b c@d{SECRET}@host/db"},
-        {"SCHEDULER_DB_URL": f"postgresql://host/db?password={SECRET}"},
+        {"SCHEDULER_DB_URL": f"mysql://host/db?password={SECRET}"},
         {"SCHEDULER_DB_URL": f"me:{SECRET}@host"},
         {"SCHEDULER_DB_URL": f"sqlite://me:{SECRET}@host"},
         {"SCHEDULER_DB_URL": f"sqlite:///x?password={SECRET}"},
@@ -242,3 +246,18 @@ def test_a_setting_prints_masked():
     )
 
     assert repr(setting) == "Setting(SMTP_PASSWORD='***', 'x')"
+
+
+@pytest.mark.parametrize(
+    ("url", "rest"),
+    [
+        ("postgresql://me:pw@h:5433/q?sslmode=require", "postgresql://me@h:5433/q?sslmode=require"),
+        ("postgres://me@h/q", "postgres://me@h/q"),
+        ("postgresql:///q?password=pw", "postgresql:///q"),
+        ("postgresql:///q?host=/run&password=pw&user=a@b", "postgresql:///q?host=/run&user=a@b"),
+        ("postgresql:///q?passfile=/p&service=s", "postgresql:///q?passfile=/p&service=s"),
+        ("sqlite:////home/a:b@c/q.db", "sqlite:////home/a:b@c/q.db"),
+    ],
+)
+def test_a_password_is_taken_out_of_an_address_and_nothing_else(url, rest):
+    assert without_password(url) == rest

@@ -143,3 +143,13 @@ def test_a_tick_asks_tmux_once_for_everything_it_follows(world, mocker):
     world.daemon.tick()
 
     assert look.call_count == 1
+
+
+def test_a_new_daemon_tells_tmux_which_server_its_runs_are_on(world):
+    world.add_running()
+    server = world.tmux.server
+    world.restart_daemon()
+
+    world.tick()
+
+    assert world.tmux.expected == {server}

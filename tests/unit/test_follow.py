@@ -153,11 +153,9 @@ def test_json_is_one_object_a_line_steps_included(cli):
 
     found = [json.loads(line) for line in cli.call("follow", "1", "--json").lines]
 
-    assert found[0] == {"id": 1, "attempt": 1, "window": "main", "line": "hello"}
-    assert [(entry["state"], entry["id"]) for entry in found[1:]] == [
-        ("running", 1),
-        ("completed", 1),
-    ]
+    assert [entry.get("state") for entry in found] == ["running", None, "completed"]
+    assert found[1] == {"id": 1, "attempt": 1, "window": "main", "line": "hello"}
+    assert set(found[0]) == {"at", "id", "name", "state", "note"}
 
 
 # -- how it goes on -----------------------------------------------------------------------------
@@ -180,6 +178,42 @@ def test_steps_are_announced_beside_the_data(cli):
         "✓ 1 build completed",
     ]
     assert answer.rows == [["build/verify", "tested"]]
+
+
+def test_steps_stand_where_they_happen_among_the_lines(cli):
+    cli.add_running(front="command: make\nverify: make test")
+    say(cli, "made\n")
+    cli.start_daemon()
+    cli.meanwhile = steps(
+        lambda: cli.finish(1, said="last\n"),
+        lambda: say(cli, "testing\n", "verify"),
+        lambda: cli.finish(1, role="verify", said="tested\n"),
+    )
+
+    found = [json.loads(line) for line in cli.call("follow", "1", "--json").lines]
+
+    assert [entry.get("state") or entry["line"] for entry in found] == [
+        "running",
+        "made",
+        "last",
+        "verifying",
+        "testing",
+        "tested",
+        "completed",
+    ]
+
+
+def test_prefixes_are_as_wide_as_the_widest(wide):
+    wide.add("web")
+    wide.add("documentation")
+    wide.tick()
+    say(wide, "x\n")
+    wide.start_daemon()
+    wide.meanwhile = steps(lambda: wide.finish(1), lambda: wide.finish(2))
+
+    lines = wide.call("follow", "1-2", is_tty=True, NO_COLOR="1").lines
+
+    assert lines == ["web/main           │ x"]
 
 
 def test_quiet_leaves_the_steps_out(cli):

@@ -303,6 +303,12 @@ def test_a_database_elsewhere_is_told():
     assert made.env["SCHEDULER_DB_URL"] == "sqlite:////data/q.db"
 
 
+def test_no_window_and_no_stored_plan_knows_the_password_of_the_database():
+    made = plan(settings={"scheduler_db_url": "postgresql://me:secret@host/queue"})
+
+    assert made.env["SCHEDULER_DB_URL"] == "postgresql://me@host/queue"
+
+
 @pytest.mark.parametrize(("given", "expected"), [(None, 10_800), (0, 0), (90.5, 90.5)])
 def test_the_time_out_of_the_spec_comes_before_the_default(given, expected):
     spec = Spec(name="web", command=("make",), timeout_sec=given)

@@ -16,7 +16,7 @@ from tests.cli_world import Answer, FakeParts, Stream
 from tests.fakes.lock import FakeLockTable
 from tests.fakes.processes import FakeProcesses
 from tests.fakes.queue_world import QueueWorld, with_timeout
-from tests.fakes.store import RAW_COLUMNS
+from tests.fakes.store_tables import RAW_COLUMNS
 
 NAME = "web-impl-1a2b3c4d"
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 
 import pytest
 import yaml
@@ -37,6 +38,36 @@ def _each_yaml_reader(request, monkeypatch):
 
 
 # -- what is accepted ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("front", "group"),
+    [
+        ("group: night", "night"),
+        ('group: "2.b_c-D"', "2.b_c-D"),
+        ("group: default", ""),
+        ("group: DEFAULT", ""),
+        ("priority: 1", None),
+    ],
+)
+def test_a_spec_may_name_its_group(front, group):
+    assert parse(front).group == group
+
+
+@pytest.mark.parametrize("name", ["a b", "-x", "a/b", "x" * 41, '"\\u00e4"'])
+def test_a_group_that_cannot_be_one_is_refused(name):
+    error = refusal(f"command: make\ngroup: {name}")
+
+    assert error.line == 3
+    assert "give a name of at most 40 letters, digits, _, . and -" in str(error)
+
+
+def test_front_matter_of_plain_lines_needs_no_yaml(monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+
+    spec = parse("command: make all\n\npriority: -5\nafter: [a.md, ../b.md]")
+
+    assert (spec.command, spec.priority, spec.after) == (("make", "all"), -5, ("a.md", "../b.md"))
 
 
 def test_every_key_is_understood():

@@ -7,6 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scheduler_modules import front_matter
 from scheduler_modules.argv_template import fill, split_command
 from scheduler_modules.errors import InvalidInput, SpecError
 from scheduler_modules.spec import Spec, parse_spec
@@ -72,10 +73,47 @@ def test_what_is_written_as_yaml_is_read_back(env):
     assert outcome(f"---\n{block}---\n") == Spec(name="a", env=env)
 
 
-@given(items=st.lists(VALUES, min_size=1, max_size=5).filter(lambda items: items[0].isalpha()))
+@given(
+    program=st.text(st.characters(categories=["L"]), min_size=1), rest=st.lists(VALUES, max_size=4)
+)
 @settings(deadline=None)
-def test_a_command_given_as_a_list_is_kept_as_it_is(items):
-    assert split_command(items) == tuple(items)
+def test_a_command_given_as_a_list_is_kept_as_it_is(program, rest):
+    assert split_command([program, *rest]) == (program, *rest)
+
+
+# Lines of the kind that is read without YAML's reader, and of those that only look like it.
+PLAIN_WORDS = st.one_of(
+    st.text("abk .-,_/0~", max_size=8),
+    st.text("ab .-[],'\"&*{}|>?%@`=<$:#!", max_size=8).map("x".__add__),
+    st.text("ab, ./-", max_size=8).map(lambda items: f"[{items}]"),
+)
+PLAIN_KEYS = st.sampled_from(["a", "b", "key_x", "on", "null", "y", "_"])
+PLAIN_LINES = st.one_of(
+    *[st.builds("{}: {}".format, PLAIN_KEYS, PLAIN_WORDS)] * 4, PLAIN_WORDS, st.just("")
+)
+
+
+def read_by_yaml(text):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(front_matter, "_read_plain", lambda block: None)
+        return front_matter.read_front_matter(text, "a.md")
+
+
+@given(lines=st.lists(PLAIN_LINES, max_size=4))
+@settings(deadline=None, max_examples=500)
+def test_plain_front_matter_means_what_it_means_to_yaml(lines):
+    text = "\n".join(["---", *lines, "---", ""])
+
+    try:
+        read = front_matter.read_front_matter(text, "a.md")
+    except SpecError as error:
+        read = str(error)
+    try:
+        by_yaml = read_by_yaml(text)
+    except SpecError as error:
+        by_yaml = str(error)
+
+    assert read == by_yaml
 
 
 @given(text=st.text(max_size=60))

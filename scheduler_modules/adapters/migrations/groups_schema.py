@@ -2,8 +2,10 @@
 
 `project_ready` holds the queued projects that may start as far as rows alone tell: not held, no
 run of theirs open or uncleaned, every dependency met. Those with a `not_before` may start from
-then on. `project_refresh` decides that for one project; all triggers do is say, by an insert into
-it, whose readiness may have changed; or they take away what cannot be ready any more. So rows that other programs write themselves count too.
+then on. `project_running` holds the projects of named groups that are processing: what limits are
+counted by. `project_refresh` decides both for one project. The triggers only say, by an insert
+into it, about whom something may have changed, or do themselves what is done most often. So rows
+that other programs write themselves count too.
 
 The triggers run in those programs as well. They use only what every SQLite knows, and never `or
 ignore` or `or replace`: the statement that fires a trigger would put its own word in their place.
@@ -38,6 +40,10 @@ _TABLES = (
     enqueued_at real not null,
     not_before real
 )""",
+    """create table project_running (
+    project_id integer primary key,
+    group_name text not null
+)""",
 )
 
 # Each index that a row stands in costs every commit a page. These keep the names by which old
@@ -67,6 +73,7 @@ _INDEXES = (
     """create index idx_project_ready_next
     on project_ready(group_name, host, priority desc, enqueued_at, project_id)
  where not_before is null""",
+    "create index idx_project_running_group on project_running(group_name)",
     "create index idx_project_ready_due on project_ready(not_before) where not_before is not null",
 )
 
@@ -75,6 +82,12 @@ _REFRESH = (
     # A time that is text is read as UTC; here it only says who comes first.
     """create trigger project_refresh_one instead of insert on project_refresh begin
     delete from project_ready where project_id = new.project_id;
+    delete from project_running where project_id = new.project_id;
+    insert into project_running (project_id, group_name)
+    select q.id, p.group_name
+      from project_plan p join project_queue q on q.id = p.project_id
+     where p.project_id = new.project_id and p.group_name <> ''
+       and replace(lower(trim(q.status)), 'projectstate.', '') = 'processing';
     insert into project_ready (project_id, group_name, host, priority, enqueued_at, not_before)
     select q.id, coalesce(p.group_name, ''), coalesce(p.host, ''),
            cast(coalesce(q.priority, 0) as integer),
@@ -126,6 +139,11 @@ end""",
     when replace(lower(trim(coalesce(new.status, ''))), 'projectstate.', '') <> 'queued'
 begin
     delete from project_ready where project_id = new.id;
+    delete from project_running where project_id = new.id;
+    insert into project_running (project_id, group_name)
+    select project_id, group_name from project_plan
+     where project_id = new.id and group_name <> ''
+       and replace(lower(trim(new.status)), 'projectstate.', '') = 'processing';
 end""",
     """create trigger project_queue_ended after update of status on project_queue
     when (replace(lower(trim(coalesce(old.status, ''))), 'projectstate.', '')
@@ -141,6 +159,7 @@ end""",
     # Or a later row of the same id would find them; runs stay until their processes are gone.
     """create trigger project_queue_removed after delete on project_queue begin
     delete from project_ready where project_id = old.id;
+    delete from project_running where project_id = old.id;
     delete from project_dependency where project_id = old.id;
     delete from project_plan where project_id = old.id;
 end""",
@@ -212,7 +231,7 @@ select id from project_queue where id not in (select project_id from project_pla
 
 _FILL_READY = """insert into project_refresh (project_id)
 select id from project_queue
- where replace(lower(trim(status)), 'projectstate.', '') = 'queued'"""
+ where replace(lower(trim(status)), 'projectstate.', '') in ('queued', 'processing')"""
 
 
 def add_groups(connection: Connection) -> None:

@@ -1,12 +1,6 @@
 -- name: groups
 select name, max_running, paused_at from project_group order by name
 
--- name: group_counts
-select coalesce(p.group_name, ''), case when q.status in {processing} then 1 else 0 end, count(*)
-  from {project_tables}
- where q.status in {processing} or q.status in {queued}
- group by 1, 2
-
 -- name: save_group!
 insert into project_group (name, max_running, paused_at) values (:name, :max_running, :paused_at)
 on conflict (name) do update

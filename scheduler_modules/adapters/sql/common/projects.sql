@@ -28,18 +28,9 @@ order by q.id desc limit :limit
 -- name: project
 {select_project} where q.id = :id
 
--- name: projects_nameless
--- Rows that old programs added. Usually there are none, which two counts tell.
-{select_project}
- where (select count(*) from project_queue) <> (select count(*) from project_plan)
-   and p.name is null
-
 -- name: raw_projects
 -- Every column on purpose: what other programs added is shown too.
 select * from project_queue order by priority desc, enqueued_at, id
-
--- name: counts
-select status, count(*) from project_queue group by status
 
 -- name: add_project<!
 insert into project_queue
@@ -81,10 +72,6 @@ select id from project_queue
 select id from project_queue
  where main_session = :session_name and status = 'processing' and id <> :id
  order by id limit 1
-
--- name: promote_due!
-update project_plan set not_before = null
- where project_id in (select project_id from project_ready where not_before <= :now)
 
 -- name: next_due
 select min(not_before) from project_ready where not_before is not null

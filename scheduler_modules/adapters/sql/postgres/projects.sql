@@ -74,6 +74,13 @@ with word(status) as (select json_array_elements_text(cast(:statuses as json)))
                  where lower(name) >= lower(:beginning) and lower(name) < lower(:beyond)
                  order by lower(name) = lower(:beginning) desc, project_id desc limit :limit)
 
+-- name: projects_nameless
+-- Rows that other programs added.
+{select_project} where q.id in (select project_id from project_plan where name is null)
+
+-- name: counts
+select status, count(*) from project_queue group by status
+
 -- name: same_spec
 {select_project}
  where q.id in (select id from project_queue where spec_path = :spec_path
@@ -133,6 +140,11 @@ select {project_columns}, {attempts},
        nextval(pg_get_serial_sequence('project_run', 'id')),
        nextval(pg_get_serial_sequence('event_log', 'id'))
 {from_best_candidate}
+
+-- name: promote_due!
+-- An array is looked up; of a query it would be guessed that a third of all rows is meant.
+update project_plan set not_before = null
+ where project_id = any(array(select project_id from project_ready where not_before <= :now))
 
 -- name: save_project!
 update project_queue

@@ -26,20 +26,19 @@ select i.value
 -- part: newest_of_each_word
 -- Two walks, because two indexes share the statuses between them.
 select i.value
-           from word,
+           from (select status from word where status not in ('queued', 'processing')) w,
                 json_each((select json_group_array(one.id)
                              from (select q.id from project_queue q
-                                    where q.status = word.status
+                                    where q.status = w.status
                                       and q.status not in ('queued', 'processing') and {in_group}
                                     {newest_order}) one)) i
          union all
          select i.value
-           from word,
+           from (select status from word
+                  where status is null or status in ('queued', 'processing')) w,
                 json_each((select json_group_array(one.id)
                              from (select q.id from project_queue q
-                                    where q.status is word.status
-                                      and (q.status is null or q.status in ('queued', 'processing'))
-                                      and {in_group}
+                                    where q.status is w.status and {in_group}
                                     {newest_order}) one)) i
 
 -- name: projects
@@ -87,6 +86,17 @@ with {word_given}
  where q.id in (select project_id from project_plan
                  where name collate nocase >= :beginning and name collate nocase < :beyond
                  order by name collate nocase = :beginning desc, project_id desc limit :limit)
+
+-- name: projects_nameless
+-- Rows that old programs added. Usually there are none, which two counts tell.
+{select_project}
+ where (select count(*) from project_queue) <> (select count(*) from project_plan)
+   and p.name is null
+
+-- name: counts
+with recursive {word_there}
+select word.status, (select count(*) from project_queue q where q.status is word.status)
+  from word
 
 -- name: same_spec
 -- Two lookups by index, united: an OR over two tables would read both from end to end. A plan
@@ -138,13 +148,11 @@ select {project_columns},
         or (select count(*) from project_queue where status in {processing}) < :max_running)
 
 -- part: group_is_open
-g.paused_at is null
-       and (g.max_running is null
-            or g.max_running > (select count(*)
-                                  from project_queue y
-                                  left join project_plan z on z.project_id = y.id
-                                 where y.status in {processing}
-                                   and coalesce(z.group_name, '') = g.name))
+g.paused_at is null and (g.max_running is null or g.max_running > {running_in_group})
+
+-- name: promote_due!
+update project_plan set not_before = null
+ where project_id in (select project_id from project_ready where not_before <= :now)
 
 -- name: save_project!
 update project_queue
