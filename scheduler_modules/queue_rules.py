@@ -1,7 +1,7 @@
 """The rules of the queue that need no queue: names, back-off, what becomes of a project. Pure."""
 
+import os
 from collections.abc import Collection
-from pathlib import PurePath
 
 import msgspec
 
@@ -18,7 +18,9 @@ ENDED = (ProjectState.COMPLETED, ProjectState.FAILED, ProjectState.RECOVERED)
 
 def session_name(spec_path: str, token: str) -> str:
     """Return the name of a run's session: the stem, `-impl-`, 8 digits of the token."""
-    return f"{safe_stem(PurePath(spec_path).stem) or 'project'}-impl-{token[:8]}"
+    # Not by pathlib, which takes a third of the time of a whole claim.
+    stem, _ = os.path.splitext(os.path.basename(spec_path.rstrip("/")))  # noqa: PTH119, PTH122
+    return f"{safe_stem(stem) or 'project'}-impl-{token[:8]}"
 
 
 def check_move(project: Project, new: ProjectState) -> None:

@@ -283,9 +283,8 @@ class SqlStore(QueueStore):
         if not is_counted:
             rows = self._database.rows("groups")
             return [convert.group_from_row(row, {}) for row in rows]
-        with self.transaction():
-            counts = {row[:2]: row[2] for row in self._database.rows("group_counts")}
-            rows = self._database.rows("groups")
+        counts = {row[:2]: row[2] for row in self._database.rows("group_counts")}
+        rows = self._database.rows("groups")
         return [convert.group_from_row(row, counts) for row in rows]
 
     def save_group(self, name: str, max_running: int | None, paused_at: float | None) -> None:

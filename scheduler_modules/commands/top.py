@@ -37,8 +37,8 @@ from scheduler_modules.utils import one_line
 LOOK_SEC = 1.0
 QUEUE_AGE_SEC = 5.0
 """How old the queue may get while nothing says that it has changed."""
-GATHER_PAUSE_SEC = 0.2
-GATHER_SHARE = 0.05
+GATHER_PAUSE_SEC = 0.3
+GATHER_SHARE = 0.03
 """However often the queue changes: the least time between two looks at it, and what part of the
 time looking may take."""
 _SHORTEST_SEC = 0.01
@@ -120,7 +120,7 @@ class Top:
         while True:
             self._look()
             self._draw()
-            for key in self._screen.keys(*self._waiting()):
+            for key in self._wait():
                 if key == "ctrl-l":
                     self._is_afresh = True
                     continue
@@ -133,12 +133,19 @@ class Top:
                     self._carry_out(effect)
                 self._choose()
 
-    def _waiting(self) -> tuple[float, list[int]]:
-        """Return how long to wait for a key, and the files that may end the wait as well."""
+    def _wait(self) -> list[str]:
+        """Wait for keys, a change, or the next second; return the keys.
+
+        A queue that changes all the time is not looked at all the time: right after a look, what
+        rings has to wait.
+        """
         age_sec = self._cli.clock.since_boot_sec() - self._gathered_at
         if age_sec < self._pause_sec:
-            return max(_SHORTEST_SEC, min(LOOK_SEC, self._pause_sec - age_sec)), []
-        return LOOK_SEC, [source.fileno() for source in self._changes]
+            rest_sec = max(_SHORTEST_SEC, min(LOOK_SEC, self._pause_sec - age_sec))
+            keys = self._screen.keys(rest_sec)
+            if keys or self._screen.size != self._size:
+                return keys
+        return self._screen.keys(LOOK_SEC, [source.fileno() for source in self._changes])
 
     # -- looking ----------------------------------------------------------------------------
 

@@ -48,6 +48,14 @@ def test_a_group_counts_what_is_queued_and_what_runs(world, store):
     assert [(group.queued, group.running) for group in store.groups()] == [(1, 1), (2, 1)]
 
 
+def test_groups_can_be_had_without_counting(world, store):
+    store.save_group("gpu", 2, 5.5)
+    world.add("a.md", group="gpu")
+
+    told = [Group(name=""), Group(name="gpu", max_running=2, paused_at=5.5)]
+    assert store.groups(is_counted=False) == told
+
+
 @pytest.mark.parametrize("fields", [{}, {"held_at": 1.0}, {"not_before": 99.0}])
 def test_a_group_nobody_made_is_made_with_its_first_project(world, store, fields):
     world.add(group="gpu", **fields)

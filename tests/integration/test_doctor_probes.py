@@ -363,3 +363,21 @@ def test_before_the_first_use_nothing_is_made(tmp_path):
 
         assert done.returncode == 0
         assert not home.exists()
+
+
+# -- PostgreSQL ---------------------------------------------------------------------------------
+
+
+def test_a_postgresql_is_looked_at(postgres_url):
+    facts = PostgresProbe(postgres_url).facts()
+
+    assert (facts.problem, facts.is_there, facts.is_behind) == (None, True, False)
+    assert facts.version[0].isdigit()
+    assert PostgresProbe(postgres_url).is_current()
+
+
+def test_a_postgresql_without_our_tables_is_left_without_them(empty_postgres_url):
+    facts = PostgresProbe(empty_postgres_url).facts()
+
+    assert (facts.problem, facts.is_there) == (None, False)
+    assert not PostgresProbe(empty_postgres_url).is_current()
