@@ -44,7 +44,13 @@ class PostgresDatabase:
         self._guard = threading.Lock()
         self._writing = threading.Lock()
         self._sessions: list[Session] = []
+        self._check: Callable[[], None] | None = None
+        self._checking = threading.RLock()
         _databases.add(self)
+
+    def check_first(self, check: Callable[[], None]) -> None:
+        """Let this pass before anything else is asked; if it raises, the next call tries again."""
+        self._check = check
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -129,8 +135,21 @@ class PostgresDatabase:
         with self.transaction():
             return take(self._session().ask(statement, parameters))
 
+    def _pass_check(self) -> None:
+        with self._checking:
+            check, self._check = self._check, None
+            if check is None:
+                return
+            try:
+                check()
+            except BaseException:
+                self._check = check
+                raise
+
     def _session(self) -> Session:
         """Return the thread's session."""
+        if self._check is not None:
+            self._pass_check()
         session: Session | None = getattr(self._local, "session", None)
         if session is not None and session.is_foreign:
             if session.in_transaction:
@@ -159,6 +178,7 @@ class PostgresDatabase:
     def after_fork_in_child(self) -> None:
         """Let go of what threads that did not come along may have held."""
         self._guard, self._writing = threading.Lock(), threading.Lock()
+        self._checking = threading.RLock()
         self._link.after_fork_in_child()
 
 

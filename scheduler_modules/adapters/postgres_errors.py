@@ -42,6 +42,10 @@ _HINTS = (
 )
 
 
+class Unreachable(DatabaseUnavailable):
+    """The server lets nobody in, or is not there; that may pass."""
+
+
 class MissingTable(DatabaseUnavailable):
     """A table that a statement names is not there."""
 
@@ -68,13 +72,13 @@ def server_of(url: str) -> str:
     return f"PostgreSQL at {user}{host}{port}{database}"
 
 
-def cannot_connect(server: str, error: psycopg.Error) -> DatabaseUnavailable:
+def cannot_connect(server: str, error: psycopg.Error) -> Unreachable:
     """Return the error for a server that lets nobody in, or is not there."""
     reason = one_line(error)
     hint = next((hint for pattern, hint in _HINTS if pattern.search(reason)), "")
     if not hint:
         hint = "check that it runs and can be reached from here"
-    return DatabaseUnavailable(f"{server} cannot be used ({reason}): {hint}")
+    return Unreachable(f"{server} cannot be used ({reason}): {hint}")
 
 
 def is_for_good(error: psycopg.Error) -> bool:

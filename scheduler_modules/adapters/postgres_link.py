@@ -8,11 +8,11 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from scheduler_modules.adapters.clock import SystemClock
 from scheduler_modules.adapters.postgres_errors import (
+    Unreachable,
     cannot_connect,
     is_for_good,
     server_of,
 )
-from scheduler_modules.errors import DatabaseUnavailable
 from scheduler_modules.ports import Clock
 
 CHANNEL = "tmux_orchestrator"
@@ -74,7 +74,7 @@ class PostgresLink:
         """Return a new connection, in autocommit mode.
 
         Raises:
-            DatabaseUnavailable: it cannot be had for now; the text says why and what to do.
+            Unreachable: it cannot be had for now; the text says why and what to do.
         """
         with self._gate:
             while True:
@@ -93,7 +93,7 @@ class PostgresLink:
         if self._down_since is None or left_sec <= 0:
             return
         if self._next_try > self._down_since + self._patience_sec:
-            raise DatabaseUnavailable(self._failure)
+            raise Unreachable(self._failure)
         self._pause.wait(left_sec)
 
     def _note_failure(self, error: psycopg.Error) -> None:

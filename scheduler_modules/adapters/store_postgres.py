@@ -11,7 +11,7 @@ from scheduler_modules.adapters import store_rows as convert
 from scheduler_modules.adapters.database_check import SCHEMA_VERSION
 from scheduler_modules.adapters.named_sql import load_statements
 from scheduler_modules.adapters.postgres_database import PostgresDatabase
-from scheduler_modules.adapters.postgres_errors import MissingTable
+from scheduler_modules.adapters.postgres_errors import MissingTable, Unreachable
 from scheduler_modules.adapters.postgres_link import PATIENCE_SEC, PostgresLink
 from scheduler_modules.adapters.postgres_sql import PostgresStatements, for_postgres
 from scheduler_modules.adapters.store import SqlStore, is_standing_only
@@ -26,19 +26,28 @@ def open_postgres_store(
     """Open the queue's database; make its tables where there are none, migrate old ones.
 
     Only a schema that is behind loads Alembic. `patience_sec` is how long a call waits for a
-    server that cannot be reached.
+    server that cannot be reached. One that cannot be reached now is looked at by the first call
+    that reaches it: a daemon may be started before its database.
 
     Raises:
-        DatabaseUnavailable: it cannot be reached or is not ours; it was left as it is.
+        DatabaseUnavailable: it is not ours; it was left as it is.
         DiskFull: no space is left to make or migrate it.
     """
     link = PostgresLink(url, clock, patience_sec=patience_sec)
     database = PostgresDatabase(link, _statements())
+    check = functools.partial(_bring_up_to_date, link, database)
+    try:
+        check()
+    except Unreachable:
+        database.check_first(check)
+    return PostgresStore(database)
+
+
+def _bring_up_to_date(link: PostgresLink, database: PostgresDatabase) -> None:
     if not _is_current(link.server, database):
         from scheduler_modules.adapters import migrate_postgres
 
         migrate_postgres.upgrade(link)
-    return PostgresStore(database)
 
 
 class PostgresStore(SqlStore):

@@ -8,7 +8,6 @@ import msgspec
 
 from scheduler_modules.cli.context import Cli
 from scheduler_modules.cli.daemons import why_nothing_launches
-from scheduler_modules.cli.documents import project_json
 from scheduler_modules.cli.places import Slots, positions
 from scheduler_modules.cli.spec_paths import expand_paths, resolved
 from scheduler_modules.cli.verb import (
@@ -233,6 +232,8 @@ def _said(card: Card, ahead: dict[int, int], slots: str, now: float, is_new: boo
 
 
 def _tell_json(cli: Cli, shown: list[tuple[Enqueued, Project]]) -> None:
+    from scheduler_modules.cli.documents import project_json
+
     cards = Cards(cli)
     ahead = positions(cards)
     told = [

@@ -174,6 +174,24 @@ def test_a_server_that_stays_away_is_told_and_waited_for_no_longer():
         store.close()
 
 
+def test_a_server_that_is_not_there_yet_is_looked_at_when_it_is():
+    with cluster(is_started=False) as server:
+        store = open_postgres_store(server.url("postgres"), patience_sec=0)
+        with pytest.raises(DatabaseUnavailable, match="check that it runs"):
+            store.projects()
+        server.start()
+
+        wait_until(lambda: _answers(store), "it is found")
+        assert store.projects() == []
+        store.close()
+
+
+def _answers(store):
+    with contextlib.suppress(DatabaseUnavailable):
+        return store.counts() == {}
+    return False
+
+
 # -- transactions -------------------------------------------------------------------------------
 
 
@@ -448,6 +466,6 @@ def test_a_wrong_password_is_refused_without_telling_it():
         time.sleep(0.2)
 
         with pytest.raises(DatabaseUnavailable, match=r"\.pgpass") as refusal:
-            open_postgres_store(url)
+            open_postgres_store(url).projects()
 
     assert "hunter2" not in f"{refusal.value!r} {refusal.value.__cause__!r}"

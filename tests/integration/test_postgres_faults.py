@@ -184,6 +184,20 @@ def test_a_server_that_stands_still_holds_nothing_up_for_ever():
             assert [line[:2] for line in place.ledger_lines()] == [(running, 1)]
 
 
+def test_a_daemon_that_starts_before_its_database_waits_for_it():
+    with cluster() as server:
+        name = server.new_database()
+        server.stop()
+        with on_postgres(server, name) as place:
+            place.run_daemon()
+            lock = place.lock("default")
+            wait_until(lambda: "cannot be used" in (lock.trouble() or ""), 15, lambda: "silent")
+            server.start()
+
+            project = place.enqueue("late", place.ledger_command())
+            place.wait_for_status(project, "completed", timeout_sec=20)
+
+
 def test_a_daemon_whose_database_is_away_still_stops_at_once():
     with cluster() as server, on_postgres(server, server.new_database()) as place:
         daemon = place.run_daemon()

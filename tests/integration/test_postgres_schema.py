@@ -117,7 +117,7 @@ def test_rights_that_are_missing_are_told(postgres, postgres_url):
 
 def test_a_database_that_is_not_there_is_told(postgres):
     with pytest.raises(DatabaseUnavailable, match="make it: createdb"):
-        open_postgres_store(postgres.url("nowhere"))
+        open_postgres_store(postgres.url("nowhere")).projects()
 
 
 _IMPORTED = """
