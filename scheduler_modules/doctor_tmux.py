@@ -85,17 +85,21 @@ def check_server(facts: TmuxFacts) -> Finding:
 def check_split_brain(facts: TmuxFacts) -> Finding:
     """Find servers that live on behind a socket file that another one has now."""
     name = "one server"
-    reachable = facts.server.pid if facts.server else None
-    lost = [server for server in facts.listeners if server.pid != reachable]
-    if reachable is None or not lost:
+    lost = _out_of_reach(facts)
+    if facts.server is None or not lost:
         return ok(name, f"no other server has had {facts.socket.path}")
-    told = ", ".join(_server_text(server) for server in lost)
+    told, reachable = ", ".join(_server_text(server) for server in lost), facts.server.pid
     return bad(
         name,
         f"pid {reachable} answers; this socket was {told}'s too, whose sessions are out of reach",
         f"end pid {reachable} if nothing of yours runs in it, then give the socket back:"
         f" kill -USR1 {lost[0].pid}",
     )
+
+
+def _out_of_reach(facts: TmuxFacts) -> list[ServerProcess]:
+    reachable = facts.server.pid if facts.server else None
+    return [server for server in facts.listeners if server.pid != reachable]
 
 
 def _server_text(server: ServerProcess) -> str:
@@ -125,11 +129,12 @@ def check_same_server(
     ]
     if elsewhere:
         listed = ", ".join(map(str, elsewhere[:5]))
-        return bad(
-            name,
-            f"running projects were started on another server: {listed}",
-            "a running daemon sorts that out within seconds; else: tmux-orchestrator daemon start",
+        advice = (
+            "a running daemon sorts that out within seconds; else: tmux-orchestrator daemon start"
         )
+        if _out_of_reach(facts):
+            advice = "put `one server` right before a daemon is started: it would give them up"
+        return bad(name, f"running projects were started on another server: {listed}", advice)
     return ok(name, "daemon, running projects and this command agree")
 
 

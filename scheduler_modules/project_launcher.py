@@ -195,11 +195,15 @@ class ProjectLauncher:
     def _has_new_dependencies(
         self, project: Project, run: Run, spec: Spec, spec_path: Path
     ) -> bool:
-        """Put the project back if its spec has come to wait for something not done yet."""
-        keys = dependency_keys(spec, spec_path)
-        if keys == [known.spec_key for known in self._store.dependencies(project.id)]:
+        """Put the project back if its spec has come to wait for something not done yet.
+
+        What a person wants it to wait for besides is done, or it would not have been claimed.
+        """
+        known = [entry.spec_key for entry in self._store.dependencies(project.id)]
+        fresh = [key for key in dependency_keys(spec, spec_path) if key not in known]
+        if not fresh:
             return False
-        self._ledger.defer(run, "its spec now waits for others", keys)
+        self._ledger.defer(run, "its spec now waits for others", [*known, *fresh])
         return True
 
     def _plan(self, project: Project, run: Run, spec: Spec, spec_path: Path) -> LaunchPlan:

@@ -10,14 +10,20 @@ import msgspec
 from scheduler_modules.adapters import store_rows as convert
 from scheduler_modules.adapters.database_check import SCHEMA_VERSION
 from scheduler_modules.adapters.named_sql import load_statements
-from scheduler_modules.adapters.postgres_database import PostgresDatabase
-from scheduler_modules.adapters.postgres_errors import MissingTable, Unreachable
-from scheduler_modules.adapters.postgres_link import PATIENCE_SEC, PostgresLink
 from scheduler_modules.adapters.postgres_sql import PostgresStatements, for_postgres
 from scheduler_modules.adapters.store import SqlStore, is_standing_only
 from scheduler_modules.errors import DatabaseUnavailable
 from scheduler_modules.model import Claimable, Project, Run
 from scheduler_modules.ports import Clock
+
+try:
+    from scheduler_modules.adapters.postgres_database import PostgresDatabase
+    from scheduler_modules.adapters.postgres_errors import MissingTable, Unreachable
+    from scheduler_modules.adapters.postgres_link import PATIENCE_SEC, PostgresLink
+except ImportError as error:
+    raise DatabaseUnavailable(
+        f"PostgreSQL needs its driver ({error}): pip install 'tmux-orchestrator[postgres]'"
+    ) from error
 
 
 def open_postgres_store(

@@ -48,6 +48,7 @@ class TmuxLink:
         self._patience = _Patience(clock)
         self._bell = Bell()
         self._held: list[bytes] | None = None
+        self._forgiven = _Forgiven(clock)
         self._is_open = True
         self._is_doing_without = False
 
@@ -94,29 +95,24 @@ class TmuxLink:
     def quietly(self) -> Iterator[Callable[[], None]]:
         """Within the block nothing rings. Its end does, if there was something to hear.
 
-        What is given forgets what came of one session that was made or ended in the block. Of
-        other people's doings it forgets no more than windows opened or closed at that moment.
+        What is given forgets what comes of one session that was made or ended in the block, now
+        or in the next moments: tmux tells of it after it has answered. Of other people's doings
+        it forgets no more than windows opened or closed in those.
         """
         with self._lock:
             self._drop_if_useless()
             before, held = self._client, list[bytes]()
 
             def forgive() -> None:
-                if before is None or self._client is not before:
-                    return
-                with contextlib.suppress(TmuxUnavailable):
-                    self._ask(before, ())
-                held[:] = [word for word in held if word not in _OF_WINDOWS]
-                if _SESSIONS_CHANGED in held:
-                    held.remove(_SESSIONS_CHANGED)
+                if before is not None and self._client is before:
+                    self._forgiven.grant()
 
             self._held = held
             try:
                 yield forgive
             finally:
                 self._held = None
-                if held:
-                    self._bell.ring()
+                self._tell(held)
 
     def close(self) -> None:
         """End the connection in good order; its keeper is gone then. Calls do without it."""
@@ -162,7 +158,12 @@ class TmuxLink:
         heard = [word for word in words if word in _WORTH_A_LOOK]
         if self._held is not None:
             self._held += heard
-        elif heard:
+        else:
+            self._tell(heard)
+
+    def _tell(self, heard: Sequence[bytes]) -> None:
+        # All of them: each that is forgiven is so only once.
+        if [word for word in heard if not self._forgiven.takes(word)]:
             self._bell.ring()
 
     def _usable_client(self) -> ControlClient | None:
@@ -250,6 +251,34 @@ class TmuxLink:
             if self.is_own:
                 self._life.ask_for_its_socket()
             raise TmuxUnavailable("the tmux server lives, but its socket is gone")
+
+
+class _Forgiven:
+    """What we heard, or are about to hear, of our own doings."""
+
+    _SEC = 0.5
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._changes = 0
+        self._until = 0.0
+
+    def grant(self) -> None:
+        """Expect what comes of one session made or ended."""
+        now = self._clock.since_boot_sec()
+        self._changes = 1 if now > self._until else self._changes + 1
+        self._until = now + self._SEC
+
+    def takes(self, word: bytes) -> bool:
+        """Return whether a notice was expected; each change of the sessions is so once."""
+        if self._clock.since_boot_sec() > self._until:
+            return False
+        if word in _OF_WINDOWS:
+            return True
+        if word != _SESSIONS_CHANGED or self._changes == 0:
+            return False
+        self._changes -= 1
+        return True
 
 
 class _Patience:

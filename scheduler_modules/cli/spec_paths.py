@@ -11,23 +11,23 @@ from scheduler_modules.errors import InvalidInput, SpecError
 SUFFIX = ".md"
 
 
-def expand_paths(given: Sequence[str], terminal: Terminal, *, is_recursive: bool) -> list[str]:
+def expand_paths(
+    given: Sequence[str], terminal: Terminal, *, is_recursive: bool
+) -> list[str | InvalidInput]:
     """Return the paths of all specs: those in a folder by name, those of stdin for `-`.
 
-    Of each folder it is said how many specs it holds.
+    Of each folder it is said how many specs it holds; one that holds none comes as the error.
 
     Raises:
-        InvalidInput: stdin names none, or a folder holds none.
+        InvalidInput: stdin names none.
     """
-    paths: list[str] = []
+    paths: list[str | InvalidInput] = []
     for word in given:
         for path in _lines(terminal) if word == "-" else [word]:
-            if path and Path(path).is_dir():
-                found = _specs_in(path, is_recursive)
-                terminal.talk(f"{path}: {len(found)} spec{'s' if len(found) > 1 else ''}")
-                paths.extend(found)
-            else:
-                paths.append(path)
+            try:
+                paths.extend(_expanded(path, terminal, is_recursive))
+            except InvalidInput as error:
+                paths.append(error)
     if not paths:
         raise InvalidInput("stdin names no spec")
     return paths
@@ -57,6 +57,14 @@ def resolved(path: str) -> str:
 def _lines(terminal: Terminal) -> list[str]:
     lines = read_text(terminal.stdin).split("\n")
     return [line.removesuffix("\r") for line in lines if line.strip()]
+
+
+def _expanded(path: str, terminal: Terminal, is_recursive: bool) -> list[str]:
+    if not path or not Path(path).is_dir():
+        return [path]
+    found = _specs_in(path, is_recursive)
+    terminal.talk(f"{path}: {len(found)} spec{'s' if len(found) > 1 else ''}")
+    return found
 
 
 def _specs_in(folder: str, is_recursive: bool) -> list[str]:

@@ -1,6 +1,7 @@
 """`add`: queue specs, all of them or none."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -121,11 +122,15 @@ def _timed(
     )
 
 
-def _read_all(cli: Cli, paths: list[str], wish: _Wish) -> list[NewProject] | None:
+def _read_all(
+    cli: Cli, paths: Sequence[str | InvalidInput], wish: _Wish
+) -> list[NewProject] | None:
     """Return what is to be queued; None after saying of each unusable spec why."""
     wanted, problems = [], []
     for path in paths:
         try:
+            if isinstance(path, InvalidInput):
+                raise path
             wanted.append(_read(path, wish, cli.clock.now()))
         except InvalidInput as error:
             problems.append(error)

@@ -1,5 +1,7 @@
 """`doctor`: is everything that projects stand on as it should be, and what to do where not."""
 
+from functools import cached_property
+
 import msgspec
 
 from scheduler_modules.agents import AGENT_PROFILES
@@ -19,7 +21,7 @@ from scheduler_modules.doctor_values import (
     MachineFacts,
     bad,
 )
-from scheduler_modules.errors import ConfigError
+from scheduler_modules.errors import ConfigError, SchedulerError
 from scheduler_modules.model import Project, ProjectState, Run
 
 _SYMBOLS = {Level.OK: "✓", Level.WARN: "!", Level.BAD: "✗"}
@@ -57,8 +59,7 @@ class _Patient:
         self._cli = cli
         self._config = cli.config
         self._daemons: list[DaemonFacts] = []
-        self._queue = _Queue([], [])
-        self._database = DatabaseFacts(place="")
+        self._database = DatabaseFacts(place="", is_there=False)
         self._machine: MachineFacts | None = None
 
     def checks(self) -> list[tuple[str, Check]]:
@@ -66,16 +67,38 @@ class _Patient:
         return [
             ("daemon", self._check_daemons),
             ("database", self._check_database),
-            ("running projects", self._check_runs),
+            # Before the runs: what a daemon would make of them depends on it.
             ("tmux", self._check_tmux),
+            ("running projects", self._check_runs),
             ("machine", self._check_machine),
             ("clock", self._check_clock),
             ("agents", self._check_agents),
         ]
 
+    @cached_property
+    def _queue(self) -> _Queue | SchedulerError:
+        """What the database says of runs, or why it says nothing."""
+        if not self._is_readable:
+            return _Queue([], [])
+        try:
+            store = self._cli.store
+            return _Queue(store.projects([ProjectState.PROCESSING]), store.open_runs())
+        except SchedulerError as error:
+            return error
+
+    @property
+    def _is_readable(self) -> bool:
+        """Whether opening it would neither make nor change it: not for a doctor to do."""
+        facts = self._database
+        return facts.problem is None and facts.is_there and not facts.is_behind
+
+    @property
+    def _known(self) -> _Queue:
+        return self._queue if isinstance(self._queue, _Queue) else _Queue([], [])
+
     @property
     def _own_runs(self) -> list[Run]:
-        return [run for run in self._queue.runs if run.host == self._cli.host]
+        return [run for run in self._known.runs if run.host == self._cli.host]
 
     def _check_daemons(self) -> list[Finding]:
         cli = self._cli
@@ -103,16 +126,14 @@ class _Patient:
         return list(check_database(self._database))
 
     def _check_runs(self) -> list[Finding]:
-        facts = self._database
-        if facts.problem is not None or not facts.is_there or facts.is_behind:
-            # Opening it would make or change it, which is not for a doctor to do.
+        if isinstance(self._queue, SchedulerError):
+            raise self._queue
+        if not self._is_readable:
             return []
-        store = self._cli.store
-        self._queue = _Queue(store.projects([ProjectState.PROCESSING]), store.open_runs())
         return list(
             check_runs(
                 host=self._cli.host,
-                is_shared=facts.is_postgres,
+                is_shared=self._database.is_postgres,
                 processing=self._queue.processing,
                 runs=self._queue.runs,
                 daemons=self._daemons,
@@ -126,7 +147,7 @@ class _Patient:
         return list(check_tmux(facts, self._own_runs, self._daemons, environ))
 
     def _check_machine(self) -> list[Finding]:
-        folders = [project.project_path or "" for project in self._queue.processing]
+        folders = [project.project_path or "" for project in self._known.processing]
         programs = [profile.program for profile in AGENT_PROFILES.values()]
         probe = self._cli.parts.open_machine_probe(self._config)
         self._machine = probe.facts(filter(None, folders), programs)

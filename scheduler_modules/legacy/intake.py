@@ -50,6 +50,7 @@ def typed_project(
         project_path=project,
         priority=spec.priority,
         batch_id=batch_id,
+        group=spec.group or "",
         retry_count=retry_count,
         base_dir=str(base_dir),
         spec_key=os.path.realpath(resolved),

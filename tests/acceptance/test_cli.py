@@ -363,6 +363,7 @@ def test_tab_completion_works_in_bash(place):
 
 def bad_specs(folder):
     """Return paths that are no specs, by what is said of them."""
+    (folder / "empty").mkdir()
     (folder / "latin.md").write_bytes(b"# caf\xe9\n")
     os.mkfifo(folder / "pipe.md")
     with (folder / "huge.md").open("wb") as huge:
@@ -370,7 +371,7 @@ def bad_specs(folder):
     (folder / "loop.md").symlink_to("loop.md")
     unreadable = "/proc/self/mem"
     return {
-        "this is a folder: name the spec file in it": str(folder),
+        "no *.md in this folder": str(folder / "empty"),
         "not UTF-8 text: save it as UTF-8": str(folder / "latin.md"),
         "not a regular file: name a file with text": str(folder / "pipe.md"),
         "larger than 16 MiB": str(folder / "huge.md"),

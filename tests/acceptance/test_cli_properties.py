@@ -137,7 +137,8 @@ def option_words():
     context = click.Context(root)
     words = set()
     commands = [root.get_command(context, verb.name) for verb in VERBS]
-    for command in [root, *commands, *commands[-3].commands.values()]:
+    below = [sub for command in commands for sub in getattr(command, "commands", {}).values()]
+    for command in [root, *commands, *below]:
         for param in command.params:
             words.update(param.opts if isinstance(param, click.Option) else ())
     # Another home would be made wherever the next word says.
@@ -150,6 +151,10 @@ def is_safe(argv):
     return not (set(words) & STARTING) and not any("home" in word for word in argv)
 
 
+BELOW = (
+    *(("daemon", verb) for verb in ("status", "stop")),
+    *(("group", verb) for verb in ("list", "set", "remove")),
+)
 WORDS = st.one_of(
     st.sampled_from(ODD_WORDS),
     st.sampled_from(option_words()),
@@ -159,7 +164,7 @@ WORDS = st.one_of(
 )
 ARGV = st.tuples(
     st.lists(st.sampled_from(["--json", "-q", "--quiet", "-x"]), max_size=1),
-    st.sampled_from([(verb.name,) for verb in VERBS] + [("daemon", "status"), ("daemon", "stop")]),
+    st.sampled_from([*((verb.name,) for verb in VERBS), *BELOW]),
     st.lists(WORDS, max_size=6),
 ).map(lambda parts: [*parts[0], *parts[1], *parts[2]])
 

@@ -1,5 +1,6 @@
 """What `doctor` looks at, with real servers, files and processes."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from scheduler_modules.adapters.database_probe import PostgresProbe, SqliteProbe
-from scheduler_modules.adapters.machine_probe import MachineProbe, look_at, zone_problem
+from scheduler_modules.adapters.machine_probe import MachineProbe, zone_problem
 from scheduler_modules.adapters.tmux_probe import TmuxProbe, servers_of
 from scheduler_modules.compose import open_queue
 from scheduler_modules.config import ensure_home, load_config
@@ -338,21 +339,60 @@ def test_a_real_installation_at_work_has_nothing_bad():
     assert told["database content"] == "quick check found nothing wrong"
 
 
-def test_a_split_brain_of_our_own_server_is_told_with_its_remedy():
+def checks_of(place):
+    return {
+        check["check"]: check
+        for check in json.loads(place.try_cli("doctor", "--json").stdout)["checks"]
+    }
+
+
+def test_a_server_out_of_reach_is_told_with_its_remedy():
     with installation() as place:
-        place.run_daemon()
+        daemon = place.run_daemon()
         place.add("site", "command: sleep 60")
         wait_until(lambda: "running" in place.cli("list"), "the project to run")
+        # One that runs makes the socket file again by itself.
+        place.stop_daemon(daemon)
         socket = place.home / "run" / "tmux.sock"
-        first = servers_of(socket)[0].pid
+        pid = servers_of(socket)[0].pid
         socket.unlink()
-        done = place.try_cli("doctor")
 
-        assert done.returncode == 1
-        assert f"kill -USR1 {first}" in done.stdout
-        os.kill(first, signal.SIGUSR1)
+        told = checks_of(place)["tmux server"]
+
+        assert (told["level"], f"kill -USR1 {pid}" in told["advice"]) == ("bad", True)
+        os.kill(pid, signal.SIGUSR1)
         wait_until(socket.exists, "the socket file to be back")
-        assert place.try_cli("doctor").returncode == 0
+        assert checks_of(place)["tmux server"]["level"] == "ok"
+
+
+def test_a_hostile_configuration_of_somebody_elses_server_is_told(tmp_path):
+    hostile = "set -g destroy-unattached on\nset -g base-index 1\nset -g renumber-windows on\n"
+    with throwaway_server(hostile) as server, installation(TMUX_SOCKET=str(server.socket)) as place:
+        server.start()
+
+        found = {check["check"]: check for check in place.json("doctor")["checks"]}
+
+    assert found["tmux settings"]["level"] == "warn"
+    assert "there is no window 0" in found["tmux settings"]["says"]
+    assert "not started by us" in found["tmux server"]["says"]
+
+
+def test_a_state_folder_on_a_read_only_disk_is_told_and_the_rest_goes_on():
+    with installation() as place:
+        place.cli("list")
+        script = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
+        place.prefix = ("unshare", "--mount", "--map-root-user", "sh", "-c", script)
+        place.prefix += (str(place.home),)
+        done = place.try_cli("doctor", "--json")
+
+    if "mount" in done.stderr or "unshare" in done.stderr:
+        pytest.skip("private mounts are not permitted here")
+    found = {check["check"]: check for check in json.loads(done.stdout)["checks"]}
+    assert done.returncode == 1
+    assert (found["state folder"]["level"], done.stderr) == ("bad", "")
+    assert "cannot be written" in found["state folder"]["says"]
+    assert found["database content"]["level"] == "ok"
+    assert found["tmux version"]["level"] == "ok"
 
 
 def test_before_the_first_use_nothing_is_made(tmp_path):

@@ -134,3 +134,22 @@ def test_a_database_that_is_up_to_date_loads_no_alembic(postgres_url):
     )
 
     assert done.stdout == "\n"
+
+
+_WITHOUT_DRIVER = """
+import sys
+sys.modules["psycopg"] = None
+from scheduler_modules.errors import DatabaseUnavailable
+try:
+    from scheduler_modules.adapters.store_postgres import open_postgres_store
+except DatabaseUnavailable as error:
+    print(error)
+"""
+
+
+def test_a_driver_that_is_not_installed_is_told_with_what_to_type():
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_DRIVER], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.endswith("pip install 'tmux-orchestrator[postgres]'\n")

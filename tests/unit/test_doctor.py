@@ -249,6 +249,17 @@ def test_runs_of_another_server_are_found(run, server, level):
     assert_level(named(findings, "same server"), level)
 
 
+def test_before_a_split_brain_is_healed_no_daemon_is_to_be_started():
+    facts = healthy_tmux(
+        server=ServerIdentity(101, 2_000),
+        listeners=(ServerProcess(100, 1_000.0), ServerProcess(101, 2_000.0)),
+    )
+
+    found = named(check_tmux(facts, [run_of()], [], {}), "same server")
+
+    assert_level(found, Level.BAD, "before a daemon is started")
+
+
 # -- database -----------------------------------------------------------------------------------
 
 DATABASE = [

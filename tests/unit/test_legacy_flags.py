@@ -298,6 +298,14 @@ def test_queue_add_keeps_paths_as_typed(world):
     assert (project.base_dir, project.priority) == (str(world.folder), 5)
 
 
+def test_a_spec_that_is_queued_the_old_way_belongs_to_the_group_it_names(world):
+    (world.folder / "web.md").write_text("---\ngroup: night\n---\nhello\n")
+
+    world.call("--queue-add", "web.md")
+
+    assert world.project(1).group == "night"
+
+
 def test_auto_means_no_project_path(world):
     world.call("--queue-add", "web.md", "auto")
 

@@ -217,6 +217,33 @@ def test_a_name_given_twice_defers_once(world):
     assert world.status(second) == "processing"
 
 
+def test_what_a_person_made_it_wait_for_besides_defers_nothing(world):
+    first = world.add("first")
+    world.tick()
+    world.finish(first)
+    world.tick()
+    second = world.add("second", after_keys=(str(world.specs / "first.md"),))
+
+    world.tick()
+
+    assert "project_deferred" not in world.facts(second)
+    assert [entry.project_id for entry in world.store.dependencies(second)] == [first]
+
+
+def test_what_a_person_made_it_wait_for_stays_beside_what_the_spec_has_come_to_name(world):
+    first = world.add("first")
+    world.tick()
+    world.finish(first)
+    world.tick()
+    front = "command: make\nafter: [third.md]"
+    second = world.add("second", front, after_keys=(str(world.specs / "first.md"),))
+
+    world.tick()
+
+    assert world.status(second) == "queued"
+    assert [entry.project_id for entry in world.store.dependencies(second)] == [first, None]
+
+
 def test_a_spec_that_has_come_to_wait_for_itself_fails(world):
     project_id = world.add("build", "command: make\nafter: [build.md]")
 
