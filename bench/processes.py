@@ -1,4 +1,7 @@
-"""What processes have used so far. Source: proc(5)."""
+"""What processes have used so far. One that has ended meanwhile counts for nothing.
+
+Source: proc(5).
+"""
 
 import os
 from pathlib import Path
@@ -8,7 +11,7 @@ _TICKS_PER_SEC = os.sysconf("SC_CLK_TCK")
 
 def cpu_sec(pid: int) -> float:
     """Return CPU seconds of a process and of the children it has collected."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    fields = _read(f"/proc/{pid}/stat").rpartition(") ")[2].split()
     return sum(int(ticks) for ticks in fields[11:15]) / _TICKS_PER_SEC
 
 
@@ -18,7 +21,7 @@ def tree_cpu_sec(pid: int) -> float:
 
 
 def rss_mib(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+    for line in _read(f"/proc/{pid}/status").splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
     return 0.0
@@ -27,7 +30,14 @@ def rss_mib(pid: int) -> float:
 def tree(pid: int) -> list[int]:
     """Return a process and everything below it that lives."""
     found = [pid]
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        for child in _read(f"{task}/children").split():
             found += tree(int(child))
     return found
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

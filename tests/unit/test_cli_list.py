@@ -575,3 +575,16 @@ def test_no_first_page_reads_more_than_it_can_show(cli, verb):
 
     # What runs is counted to tell the free slots: never more than the limit.
     assert [asked for asked in counting.unlimited if asked != ["processing"]] == []
+
+
+def test_json_tells_what_a_project_waits_for(cli):
+    first = cli.add("lint")
+    spec_key = str(cli.specs / "lint.md")
+    cli.add("docs", after_keys=(spec_key, "/specs/absent.md"))
+
+    told = cli.call("list", "--json").json["projects"][0]["waits_for"]
+
+    assert told == [
+        {"spec_path": spec_key, "project_id": first, "status": "queued", "is_met": False},
+        {"spec_path": "/specs/absent.md", "project_id": None, "status": None, "is_met": False},
+    ]

@@ -301,7 +301,7 @@ def test_queue_add_keeps_paths_as_typed(world):
 def test_a_spec_that_is_queued_the_old_way_belongs_to_the_group_it_names(world):
     (world.folder / "web.md").write_text("---\ngroup: night\n---\nhello\n")
 
-    world.call("--queue-add", "web.md")
+    world.call("--queue-add", "web.md", "auto")
 
     assert world.project(1).group == "night"
 

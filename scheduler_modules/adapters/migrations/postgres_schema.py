@@ -101,7 +101,7 @@ create table event_cursor (
     listener text collate "C" primary key,
     fact_id bigint not null
 );
-create index idx_project_queue_batch on project_queue(batch_id);
+create index idx_project_queue_batch on project_queue(batch_id) where batch_id is not null;
 create index idx_project_queue_spec on project_queue(spec_path);
 create unique index idx_unique_active_project on project_queue(spec_path, project_path)
  where status in ('queued', 'processing');

@@ -137,8 +137,7 @@ select {project_columns}, {attempts}
 -- The same, with numbers for the run that will start and the fact that will tell of it.
 {candidates}
 select {project_columns}, {attempts},
-       nextval(pg_get_serial_sequence('project_run', 'id')),
-       nextval(pg_get_serial_sequence('event_log', 'id'))
+       nextval('project_run_id_seq'), nextval('event_log_id_seq')
 {from_best_candidate}
 
 -- name: promote_due!
