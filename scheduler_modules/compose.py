@@ -15,8 +15,8 @@ from scheduler_modules.config import SchedulerConfig
 from scheduler_modules.errors import ConfigError, SchedulerError
 
 if TYPE_CHECKING:
-    from scheduler_modules.adapters.doorbell import Bells
     from scheduler_modules.adapters.database_probe import PostgresProbe, SqliteProbe
+    from scheduler_modules.adapters.doorbell import Bells
     from scheduler_modules.adapters.machine_probe import MachineProbe
     from scheduler_modules.adapters.run_log import RunLog
     from scheduler_modules.adapters.tmux_probe import TmuxProbe

@@ -25,10 +25,12 @@ from scheduler_modules.process_manager_wrapper import ProcessManager
 from scheduler_modules.project_launcher import ProjectLauncher
 from scheduler_modules.run_cleaner import RunCleaner
 from scheduler_modules.run_pauser import RunPauser
+from scheduler_modules.run_rounds import RunRounds
 from scheduler_modules.run_settler import RunSettler
 from scheduler_modules.session_monitor import SessionMonitor
 from scheduler_modules.spec import project_name
 from scheduler_modules.state_synchronizer_wrapper import StateSynchronizer
+from scheduler_modules.step_guard import StepGuard
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "USER", "LOGNAME", "SHELL", "TZ", "XDG_RUNTIME_DIR")
 
@@ -151,22 +153,30 @@ class Container(containers.DeclarativeContainer):
         go_on=process_manager.provided.go_on,
     )
     duty_keeper = providers.ThreadSafeSingleton(DutyKeeper, locks, mode, wanted_duties)
-    core_scheduler = providers.ThreadSafeSingleton(
-        CoreScheduler,
+    step_guard = providers.ThreadSafeSingleton(StepGuard)
+    run_rounds = providers.ThreadSafeSingleton(
+        RunRounds,
         queue_manager,
         run_ledger,
         project_launcher,
         run_settler,
         run_cleaner,
         run_pauser,
+        tmux,
+        clock,
+        step_guard,
+        host=host,
+        daemon_id=daemon_id,
+    )
+    core_scheduler = providers.ThreadSafeSingleton(
+        CoreScheduler,
+        run_rounds,
         session_monitor,
         notification_manager,
-        tmux,
         clock,
         wakeup,
         duty_keeper,
-        host=host,
-        daemon_id=daemon_id,
+        step_guard,
         tick_sec=config.provided.tick_sec,
         look_sec=config.provided.look_sec,
         monitor_sec=config.provided.process_monitor_interval_sec,

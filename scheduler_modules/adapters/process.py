@@ -59,9 +59,7 @@ class LinuxProcesses:
         """
         return self.of_runs({run_token: pane_pids})[run_token]
 
-    def of_runs(
-        self, pane_pids: Mapping[str, Collection[int]]
-    ) -> dict[str, list[ProcessIdentity]]:
+    def of_runs(self, pane_pids: Mapping[str, Collection[int]]) -> dict[str, list[ProcessIdentity]]:
         wanted = _Wanted(
             tokens={os.fsencode(token): token for token in pane_pids if token},
             sessions={pid: token for token, pids in pane_pids.items() for pid in pids if pid > 1},

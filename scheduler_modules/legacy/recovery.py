@@ -144,7 +144,7 @@ def _end(call: OldCall, tokens: set[str]) -> bool:
     processes = call.cli.parts.open_processes(call.cli.config)
     manager = ProcessManager(processes, call.cli.clock, kill_grace_sec=0)
     for _ in range(_KILL_ROUNDS):
-        tokens = tokens - manager.end_step({token: () for token in tokens})
+        tokens = tokens - manager.end_step(dict.fromkeys(tokens, ()))
         if not tokens:
             return True
         call.cli.pause(_KILL_PAUSE_SEC)

@@ -11,7 +11,7 @@ import msgspec
 import psycopg
 import pytest
 
-from scheduler_modules.adapters import postgres_session
+from scheduler_modules.adapters import postgres_database, postgres_session
 from scheduler_modules.adapters.clock import SystemClock
 from scheduler_modules.adapters.named_sql import load_statements, parse_statements
 from scheduler_modules.adapters.postgres_database import PostgresDatabase
@@ -30,9 +30,6 @@ EXTRA = """
 -- name: backend
 select pg_backend_pid()
 
--- name: end_others!
-delete from project_queue where pg_terminate_backend(id::int)
-
 -- name: divide
 select 1 / cast(:by as bigint)
 
@@ -41,6 +38,9 @@ select pg_sleep(:sec)
 
 -- name: set_lock_timeout
 select set_config('lock_timeout', :ms, false)
+
+-- name: put_and_tell
+insert into scheduler_state (key, value) values (:key, :value) returning value
 
 -- name: too_wide!
 insert into project_queue (spec_path, priority) values ('a', 9223372036854775807::numeric + :more)
@@ -240,6 +240,12 @@ def test_a_lock_that_is_not_given_in_time_is_told(database, postgres_url, other)
     assert get(database) == ["b"]
 
 
+def test_a_statement_that_writes_and_returns_rows_is_committed(database, other):
+    assert database.rows("put_and_tell", key="key", value="a") == [("a",)]
+
+    assert other.execute("select value from scheduler_state").fetchall() == [("a",)]
+
+
 def test_a_refused_row_leaves_the_transaction_whole(database):
     row = {
         "spec_path": "a",
@@ -296,6 +302,47 @@ def test_an_interrupted_wait_leaves_nothing_half_done(database):
     assert get(database) == []
     put(database, "b")
     assert get(database) == ["b"]
+
+
+def test_a_failure_that_was_swallowed_is_not_committed(database):
+    with pytest.raises(InvalidInput, match="division by zero"), database.transaction():
+        put(database, "a")
+        with contextlib.suppress(InvalidInput):
+            database.rows("divide", by=0)
+
+    assert get(database) == []
+
+
+def test_a_value_larger_than_every_buffer_comes_back_whole(database):
+    value = "ü" * 8_000_000
+
+    put(database, value)
+
+    assert get(database) == [value]
+
+
+def test_nobody_waits_for_a_thread_that_never_ends_its_transaction(monkeypatch, database):
+    monkeypatch.setattr(postgres_database, "LOCK_WAIT_SEC", 0.1)
+
+    def write():
+        try:
+            put(database, "second")
+        except DatabaseUnavailable as error:
+            return str(error)
+        return ""
+
+    with database.transaction():
+        words = in_thread(write)
+
+    assert "stayed locked by another thread" in words
+
+
+def test_a_ring_alone_is_a_transaction_of_nothing(database, other):
+    with database.transaction():
+        database.ring()
+        ((backend,),) = other.execute("select count(*) from pg_locks where locktype = 'advisory'")
+
+    assert backend == 0
 
 
 # -- threads and forks --------------------------------------------------------------------------

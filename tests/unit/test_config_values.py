@@ -3,7 +3,7 @@
 import pytest
 
 from scheduler_modules.config import SchedulerConfig, Setting, masked
-from scheduler_modules.config_values import without_password, RULES
+from scheduler_modules.config_values import RULES, without_password
 from tests.config_folder import ConfigFolder
 
 SECRET = "hunter2-marker"

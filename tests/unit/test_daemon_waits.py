@@ -153,3 +153,21 @@ def test_a_new_daemon_tells_tmux_which_server_its_runs_are_on(world):
     world.tick()
 
     assert world.tmux.expected == {server}
+
+
+def test_a_daemon_that_may_not_launch_does_not_spin_over_a_project_that_is_due(world):
+    world.add(not_before=world.clock.now() + 1)
+    world.restart_daemon("checkin")
+    world.clock.advance(2)
+    world.daemon.tick()
+
+    assert pause(world) == LOOK_SEC
+
+
+def test_a_daemon_that_lost_the_duty_to_launch_does_not_spin(world):
+    world.add_running(front="command: make\ntimeout_minutes: 0.1")
+    world.lock_table.seize("duty-launch", "a thief")
+    world.clock.advance(20)
+    world.daemon.tick()
+
+    assert pause(world) == 0.5
