@@ -23,6 +23,9 @@ missing_packages() {
     command -v ps >/dev/null 2>&1 || echo procps
     command -v shellcheck >/dev/null 2>&1 || echo shellcheck
     command -v ip >/dev/null 2>&1 || echo iproute2
+    command -v zsh >/dev/null 2>&1 || echo zsh
+    command -v fish >/dev/null 2>&1 || echo fish
+    command -v groff >/dev/null 2>&1 || echo groff-base
     # Debian keeps the server's programs off PATH.
     command -v postgres >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 ||
         echo postgresql

@@ -213,8 +213,9 @@ def _pristine() -> Path:
 def new_folder() -> Path:
     """Return a new folder the server's user may use; below the tests' own, nobody else may."""
     above = Path(tempfile.gettempdir())
-    # Passing through is all that another user needs, and may do.
-    above.chmod(0o711)
+    # Passing through is all that another user needs, and may do. Never touch a shared folder.
+    if not above.stat().st_mode & 0o077:
+        above.chmod(0o711)
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     user = _server_user()
     if user is not None:

@@ -112,8 +112,9 @@ def test_the_document_tells_machine_versions_and_how_it_was_measured(short_run):
 
 def test_the_page_on_performance_tells_every_figure(listed):
     page = (ROOT / "docs" / "reference" / "performance.md").read_text()
+    measured = page.partition("\n## As measured\n")[2].partition("\n## ")[0]
 
-    assert re.findall(r"^\| `([\w.]+\.[\w.]+)` \|", page, re.MULTILINE) == listed
+    assert re.findall(r"^\| `([\w.]+)` \|", measured, re.MULTILINE) == listed
 
 
 def test_a_figure_can_be_measured_alone(tmp_path):
