@@ -98,7 +98,11 @@ class CoreScheduler:
             for step in self._steps:
                 if step.duty in self._held and self._is_due(step, now):
                     self._last_done[step.name] = now
-                    if not self._guard.run(step.name, step.act) and self._guard.is_database_away:
+                    if self._guard.run(step.name, step.act):
+                        continue
+                    # It is tried again at the next tick, however seldom it is done.
+                    del self._last_done[step.name]
+                    if self._guard.is_database_away:
                         # All others need it too, and each would wait for it.
                         break
         # Where the lock is out of reach, "duties" has logged it.

@@ -171,3 +171,19 @@ def test_a_daemon_that_lost_the_duty_to_launch_does_not_spin(world):
     world.daemon.tick()
 
     assert pause(world) == 0.5
+
+
+def test_what_failed_is_tried_again_at_the_next_tick_however_seldom_it_is_done(make_world, mocker):
+    world = make_world(process_monitor_interval_sec=10)
+    world.tick()
+    world.clock.advance(20)
+    ask = mocker.patch.object(
+        world.store, "projects", side_effect=DatabaseUnavailable("the server is away")
+    )
+    world.daemon.tick()
+    mocker.stop(ask)
+
+    world.daemon.tick()
+
+    assert world.container.step_guard().in_words() is None
+    assert pause(world) == LOOK_SEC
