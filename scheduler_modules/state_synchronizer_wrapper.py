@@ -47,6 +47,7 @@ class StateSynchronizer:
 
     def __init__(self, home: Path) -> None:
         self._projects_dir = home / "registry" / "projects"
+        self._registry = str(self._projects_dir)
         self._said: set[Path] = set()
 
     def reported_outcome(self, project: Project, run: Run) -> tuple[Outcome, str] | None:
@@ -85,13 +86,18 @@ class StateSynchronizer:
         folder = _project_folder(project, run)
         if folder is None or not folder.name:
             return
-        worktree = folder.with_name(f"{folder.name}-tmux-worktrees") / "orchestrator"
+        worktrees = f"{folder}-tmux-worktrees"
+        # Asked of every run at every look, and nearly always in vain: text is quicker than paths.
+        if not os.path.isdir(worktrees):  # noqa: PTH112
+            return
         for name, outcome in _MARKERS.items():
-            file = _read(worktree / name, MAX_MARKER_BYTES)
+            file = _read(Path(worktrees, "orchestrator", name), MAX_MARKER_BYTES)
             if file is not None:
                 yield _Claim(outcome, _said(file, file.text), file.changed_at)
 
     def _registry_claims(self, project: Project, run: Run) -> Iterator[_Claim]:
+        if not os.path.isdir(self._registry):  # noqa: PTH112
+            return
         marker = _read(
             self._projects_dir / run.session_name / "COMPLETION_MARKER", MAX_MARKER_BYTES
         )

@@ -4,9 +4,10 @@
 #   runner.sh OUT COMMAND [ARGUMENT...]
 #
 # OUT.start gets "PID STARTTIME" of this shell before the command runs (STARTTIME: field 22 of
-# /proc/PID/stat), OUT.exit the command's exit code (128 + n after signal n). Both appear whole or
-# not at all. Where the start cannot be recorded nothing is run: 125. HUP is not trapped: this
-# shell and its command go with their terminal, and no exit code is written.
+# /proc/PID/stat), OUT.exit the command's exit code (128 + n after signal n), which appears whole or
+# not at all; a start without its end of line is not there yet. Where the start cannot be recorded
+# nothing is run: 125. HUP is not trapped: this shell and its command go with their terminal, and no
+# exit code is written.
 #
 # Nothing is run either once RUN.go is gone (OUT is RUN.ROLE), which means that the run is over, or
 # where OUT.start is there already: a tmux client can outlive the daemon that started it and make
@@ -15,13 +16,21 @@
 # Everything is kept in positional parameters: a variable set here could be one that the command
 # is to get from its environment.
 
-record() { # FILE TEXT
-    printf '%s\n' "$2" >"$1.tmp" && mv -f "$1.tmp" "$1"
+record_start() { # OUT, then the fields of /proc/PID/stat from the third on
+    # The command waits for this: no program is run for it. Whoever makes the file is the one to
+    # run; -C makes it anew or not at all.
+    set -C
+    printf '' >"$1.start" || return 1
+    set +C
+    printf '%s\n' "$$ ${21}" >>"$1.start" || {
+        rm -f "$1.start"
+        return 1
+    }
 } 2>/dev/null
 
-record_start() { # OUT, then the fields of /proc/PID/stat from the third on
-    record "$1.start" "$$ ${21}"
-}
+record_exit() { # OUT CODE
+    printf '%s\n' "$2" >"$1.exit.tmp" && mv -f "$1.exit.tmp" "$1.exit"
+} 2>/dev/null
 
 start() { # OUT
     read -r scheduler_runner_stat <"/proc/$$/stat" || return 1
@@ -53,11 +62,10 @@ may_start "$1" || {
     exit 125
 }
 start "$1" || {
-    rm -f "$1.start.tmp"
     echo "runner: $1.start cannot be written, so nothing was run" >&2
     exit 125
 }
 run "$@"
 set -- "$1" "$?"
-record "$1.exit" "$2"
+record_exit "$1" "$2"
 exit "$2"

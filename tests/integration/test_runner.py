@@ -223,7 +223,7 @@ def test_a_command_that_answers_to_the_hang_up_leaves_no_exit_code_either(runs, 
 
 def test_where_the_start_cannot_be_recorded_nothing_is_run(runs, tmp_path):
     argv = runs.argv("touch", str(tmp_path / "ran"))
-    Path(f"{runs.base}.start.tmp").symlink_to("/nowhere/at/all")
+    Path(f"{runs.base}.start").symlink_to("/nowhere/at/all")
 
     done = subprocess.run(argv, check=False, capture_output=True)
 
