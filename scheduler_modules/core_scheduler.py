@@ -100,10 +100,10 @@ class CoreScheduler:
                     self._last_done[step.name] = now
                     if self._guard.run(step.name, step.act):
                         continue
-                    # It is tried again at the next tick, however seldom it is done.
-                    del self._last_done[step.name]
                     if self._guard.is_database_away:
-                        # All others need it too, and each would wait for it.
+                        # All others need it too, and each would wait for it. This one is tried
+                        # again at the next tick, however seldom it is done.
+                        del self._last_done[step.name]
                         break
         # Where the lock is out of reach, "duties" has logged it.
         with suppress(SchedulerError):

@@ -50,6 +50,11 @@ class LossJudge:
         """Return whether some run looked lost and that is not decided yet."""
         return bool(self._missed_since)
 
+    def forget_but(self, tokens: Collection[str]) -> None:
+        """Drop what was noted of all other runs."""
+        for token in self._missed_since.keys() - set(tokens):
+            del self._missed_since[token]
+
     def forget(self, token: str) -> None:
         """Drop what was noted of a run: it was seen, or it is over."""
         self._missed_since.pop(token, None)

@@ -126,30 +126,25 @@ class QueueManager:
             return Enqueued(project_id=project_id, is_new=True)
 
     def claim_next(self, daemon_id: str) -> Claim | None:
-        """Take the next project off the queue; None if no slot is free or nothing may run."""
-        with self._moves.transaction():
-            claimable = self._next_claimable()
-            if claimable is None:
-                return None
-            now = self._clock.now()
-            before = claimable.project
-            wanted = self._new_run(before, claimable.attempts + 1, daemon_id, now)
-            after = msgspec.structs.replace(
-                before,
-                status=ProjectState.PROCESSING,
-                started_at=now,
-                completed_at=None,
-                session_name=wanted.session_name,
-                not_before=None,
-            )
-            queue_rules.check_move(before, ProjectState.PROCESSING)
-            run = self._store.start_run(before, after, wanted)
-            if run is None:
-                return None
-            self._moves.tell(
-                FactName.PROJECT_STARTED, before.id, run, attempt=run.attempt, host=self._host
-            )
-        return Claim(after, run)
+        """Take the next project off the queue; None if no slot is free or nothing may run.
+
+        A row that cannot be taken, whatever an old program made of it, is set aside with the
+        reason: it must not keep all others from running.
+        """
+        refused: set[int] = set()
+        while True:
+            with self._moves.transaction():
+                claimable = self._next_claimable()
+                if claimable is None or claimable.project.id in refused:
+                    return None
+                try:
+                    return self._claim(claimable, daemon_id)
+                except NotPossible as error:
+                    refused.add(claimable.project.id)
+                    self._store.hold_project(claimable.project.id, self._clock.now())
+                    self._moves.tell(
+                        FactName.PROJECT_HELD, claimable.project.id, reason=str(error)
+                    )
 
     def remove(self, project_id: int) -> None:
         """Take a project that is not running out of the database; its facts stay.
@@ -327,6 +322,27 @@ class QueueManager:
             self._moves.tell(FactName.PROJECT_CHANGED, project_id, session=name)
 
     # -- below: each runs inside the caller's transaction -----------------------------------
+
+    def _claim(self, claimable: Claimable, daemon_id: str) -> Claim:
+        now = self._clock.now()
+        before = claimable.project
+        wanted = self._new_run(before, claimable.attempts + 1, daemon_id, now)
+        after = msgspec.structs.replace(
+            before,
+            status=ProjectState.PROCESSING,
+            started_at=now,
+            completed_at=None,
+            session_name=wanted.session_name,
+            not_before=None,
+        )
+        queue_rules.check_move(before, ProjectState.PROCESSING)
+        run = self._store.start_run(before, after, wanted)
+        if run is None:
+            raise NotPossible(f"the row of project {before.id} holds a status nobody can change")
+        self._moves.tell(
+            FactName.PROJECT_STARTED, before.id, run, attempt=run.attempt, host=self._host
+        )
+        return Claim(after, run)
 
     def _duplicate(self, new: NewProject, *, again: bool) -> Project | None:
         def same(statuses: tuple[ProjectState, ...]) -> list[Project]:

@@ -47,10 +47,15 @@ class QueueMoves:
         self.clock = clock
         self._local = threading.local()
 
+    @property
+    def is_in_transaction(self) -> bool:
+        """Whether the calling thread holds the right to write now."""
+        return getattr(self._local, "told", None) is not None
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """As the store's. What is told inside is said on the log too, once it is committed."""
-        if getattr(self._local, "told", None) is not None:
+        if self.is_in_transaction:
             yield
             return
         told: list[tuple[str, dict[str, Any]]] = []

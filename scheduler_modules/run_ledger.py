@@ -1,6 +1,6 @@
 """The life of a run: planned, up, verifying, ended, cleaned. Fenced by the run's token."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -107,15 +107,22 @@ class RunLedger:
             self._moves.tell(FactName.PROJECT_VERIFYING, run.project_id, run)
         return after
 
-    def record_paused(self, run: Run) -> Run:
-        """Record that the processes of the run have been stopped."""
+    def record_paused(self, run: Run, stop: Callable[[], bool]) -> tuple[Run, bool]:
+        """Stop the processes of the run and record that; return the run and what `stop` said.
+
+        They are stopped while we hold the right to write: one that was stopped in the middle of
+        a change of its own, an agent that says `done`, would keep everybody from writing until
+        it goes on.
+        """
         with self._moves.transaction():
-            after = msgspec.structs.replace(
-                self._current(run), paused_boot_sec=self._clock.since_boot_sec()
-            )
+            current = self._current(run)
+            are_all_stopped = stop()
+            if current.paused_boot_sec is not None:
+                return current, are_all_stopped
+            after = msgspec.structs.replace(current, paused_boot_sec=self._clock.since_boot_sec())
             self._moves.write(after)
             self._moves.tell(FactName.RUN_PAUSED, run.project_id, run)
-        return after
+        return after, are_all_stopped
 
     def record_resumed(self, run: Run) -> Run:
         """Record that the processes of the run go on."""

@@ -3,7 +3,7 @@
 import logging
 from functools import partial
 
-from scheduler_modules.errors import StaleToken
+from scheduler_modules.errors import StaleToken, TmuxUnavailable
 from scheduler_modules.model import Outcome, Project, ProjectState, Run, RunPhase
 from scheduler_modules.ports import Clock, Tmux
 from scheduler_modules.project_launcher import ProjectLauncher
@@ -53,6 +53,7 @@ class RunRounds:
         self._host = host
         self._daemon_id = daemon_id
         self._snapshot: TmuxSnapshot | None = None
+        self._silence: TmuxUnavailable | None = None
         self._next_timeout: float | None = None
         self._has_followed = False
         self._cleaned_at = float("-inf")
@@ -62,7 +63,7 @@ class RunRounds:
     def begin(self) -> None:
         """Begin a new round: what was seen in the last one is not looked at again."""
         self.is_restless = False
-        self._snapshot = None
+        self._snapshot = self._silence = None
 
     def follow(self) -> None:
         """Move every run of this host as far as one look at tmux allows."""
@@ -102,6 +103,7 @@ class RunRounds:
         ended = self._store.uncleaned_runs(self._host)
         self._guard.forget_but("end", {run.token for run in ended})
         if not ended:
+            self._guard.forget_but("ends", set())
             return
         self.is_restless = True
         now = self._clock.since_boot_sec()
@@ -109,7 +111,7 @@ class RunRounds:
             return
         self._cleaned_at = now
         snapshot = self._look()
-        if not self._guard.run("ends", partial(self._cleaner.clean, ended, snapshot)):
+        if not self._guard.run("ends together", partial(self._cleaner.clean, ended, snapshot)):
             # One that cannot be cleared up must not hold up the others.
             for run in ended:
                 self._guard.run(f"end {run.token}", partial(self._cleaner.clean, [run], snapshot))
@@ -145,7 +147,8 @@ class RunRounds:
                 self.is_restless = True
                 self._launcher.resume(project, run, snapshot)
             else:
-                run = self._pauser.keep(run, snapshot)
+                run, is_settled = self._pauser.keep(run, snapshot)
+                self.is_restless |= not is_settled
                 self._settler.settle(project, run, snapshot)
                 self._note_timeout(run)
         except StaleToken:
@@ -163,7 +166,17 @@ class RunRounds:
         self._ledger.end_run(run, Outcome.RESET, f"another program set the project to {became}")
 
     def _look(self) -> TmuxSnapshot:
-        """Return what tmux shows in this round; it is asked once."""
+        """Return what tmux shows in this round; it is asked once, also where it does not answer.
+
+        Raises:
+            TmuxUnavailable: it could not be asked in this round.
+        """
+        if self._silence is not None:
+            raise self._silence
         if self._snapshot is None:
-            self._snapshot = self._tmux.snapshot()
+            try:
+                self._snapshot = self._tmux.snapshot()
+            except TmuxUnavailable as error:
+                self._silence = error
+                raise
         return self._snapshot

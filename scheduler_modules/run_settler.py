@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 
 import msgspec
 
-from scheduler_modules.errors import SessionGone
+from scheduler_modules.errors import SessionGone, TmuxRefused
 from scheduler_modules.loss_judge import LossJudge
 from scheduler_modules.model import (
     LaunchPlan,
@@ -74,8 +74,11 @@ class RunSettler:
         up = [run for run in runs if run.phase is not RunPhase.STARTING]
         self._losses.look(up, snapshot)
         known = {run.token for run in runs}
-        for token in [token for token in self._plans if token not in known]:
-            del self._plans[token]
+        self._losses.forget_but(known)
+        # What somebody else has ended is neither looked up nor doubted any more.
+        for noted in (self._plans, self._unsure_since):
+            for token in noted.keys() - known:
+                noted.pop(token)
 
     def is_doubting(self) -> bool:
         """Return whether a run looked lost or ended without a status: another look tells soon."""
@@ -163,7 +166,11 @@ class RunSettler:
             if run.session_id is None or not is_same_server(run, snapshot):
                 self._believe_loss(run, plan, "its session went away before verification")
                 return
-            pane_id = self._open_verification(run, plan)
+            try:
+                pane_id = self._open_verification(run, plan)
+            except TmuxRefused as error:
+                self._end(run, plan, Outcome.FAILED, f"verify could not be started: {error}")
+                return
             if pane_id is None:
                 self._believe_loss(run, plan, "its session went away before verification")
                 return

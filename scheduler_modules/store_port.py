@@ -150,6 +150,10 @@ class QueueStore(Protocol):
         """
         ...
 
+    def hold_project(self, project_id: int, at: float) -> None:
+        """Set a project aside, whatever word its row holds: nothing else of it is written."""
+        ...
+
     def set_dependencies(self, project_id: int, spec_keys: Sequence[str]) -> None:
         """Replace what the project waits for."""
         ...

@@ -188,6 +188,9 @@ class SqlStore(QueueStore):
         with self.transaction():
             return self.add_run(run) if self._save_project(before, after) else None
 
+    def hold_project(self, project_id: int, at: float) -> None:
+        self._database.change("hold_project", project_id=project_id, held_at=at)
+
     def set_dependencies(self, project_id: int, spec_keys: Sequence[str]) -> None:
         with self.transaction():
             self._database.change("remove_dependencies", project_id=project_id)

@@ -300,6 +300,11 @@ class FakeStore(QueueStore):
         with self.transaction():
             return self.add_run(run) if self.save_project(before, after) else None
 
+    def hold_project(self, project_id: int, at: float) -> None:
+        with self.transaction():
+            project = self._tables.projects[project_id]
+            self._tables.projects[project_id] = msgspec.structs.replace(project, held_at=at)
+
     def set_dependencies(self, project_id: int, spec_keys: Sequence[str]) -> None:
         refuse_unstorable({"project_id": project_id, "spec_keys": list(spec_keys)})
         with self.transaction():

@@ -120,6 +120,24 @@ def test_a_running_project_is_not_removed(cli):
     assert answer.err == "error: project 1 is running: fail it first, then remove it\n"
 
 
+def test_what_a_running_project_needs_for_a_retry_is_not_removed(cli):
+    cli.store.remove_project(cli.get(cli.add("docs")))
+    needed = cli.add("lint")
+    cli.queue.claim_next("d")
+    cli.queue.finish(needed, success=True)
+    cli.store.mark_cleaned(cli.run(needed).token, cli.clock.now())
+    waiting = cli.add("web", after_keys=(str(cli.specs / "lint.md"),))
+    cli.queue.claim_next("d")
+
+    answer = cli.call("remove", str(needed))
+
+    assert (answer.code, cli.status(needed), cli.status(waiting)) == (4, "completed", "processing")
+    assert answer.err == (
+        f"error: project {needed} (lint) is still needed: project {waiting} (web) waits for it "
+        "whenever it runs\n"
+    )
+
+
 def test_a_priority_is_changed(cli):
     cli.add("docs")
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.cli_world import Answer, Stream
+
 
 def ended(cli, stem, *, success=True, **fields):
     """Run a project to its end; its window has printed something."""
@@ -13,8 +15,36 @@ def ended(cli, stem, *, success=True, **fields):
     return project_id
 
 
+def again(cli, project_id):
+    """Run the spec of a completed project once more, as a new one."""
+    ended(cli, cli.get(project_id).name, again=True)
+
+
 def ids(cli):
     return sorted(project.id for project in cli.store.projects())
+
+
+def keys(cli, stem):
+    return (str(cli.specs / f"{stem}.md"),)
+
+
+class Person(Stream):
+    """Says yes, but only after something else has happened."""
+
+    def __init__(self, act):
+        super().__init__("y\n", is_tty=True)
+        self._act = act
+
+    def readline(self, *args):
+        self._act()
+        return super().readline(*args)
+
+
+def call_answering(cli, act):
+    """Type `clean`; `act` happens while its question stands there."""
+    out, err = Stream(is_tty=True), Stream(is_tty=True)
+    code = cli.call_on(Person(act), out, err, "clean")
+    return Answer(code, out.getvalue(), err.getvalue())
 
 
 def test_ended_projects_and_their_logs_go(cli):
@@ -135,8 +165,64 @@ def test_what_queued_projects_wait_for_is_spared(cli):
 
     answer = cli.call("clean", "--yes")
 
-    assert answer.err == "spared, for queued projects wait for them: 1\n"
+    assert answer.err == "spared, for others that may run again wait for them: 1\n"
     assert ids(cli) == [1, 3]
+
+
+def test_what_a_running_project_would_need_for_a_retry_is_spared(cli):
+    ended(cli, "a")
+    waiting = cli.add("b", "command: make\nretries: 1\nafter: [a.md]", after_keys=keys(cli, "a"))
+    cli.tick()
+
+    cli.call("clean", "--yes")
+    cli.finish(waiting, 1)
+    cli.tick_for(120)
+
+    assert (ids(cli), cli.status(waiting)) == ([1, waiting], "processing")
+
+
+def test_what_only_those_need_that_go_too_goes(cli):
+    needed = ended(cli, "a")
+    failed = ended(cli, "b", success=False, after_keys=keys(cli, "a"))
+    ended(cli, "c", success=False, after_keys=keys(cli, "b"))
+    cli.clock.advance(1)
+    again(cli, needed)
+
+    answer = cli.call("clean", "--yes")
+
+    assert (answer.code, answer.out, ids(cli)) == (0, "4 projects forgotten\n", [])
+    assert failed not in ids(cli)
+
+
+def test_what_those_need_that_are_spared_is_spared_too(cli):
+    ended(cli, "a")
+    ended(cli, "b", success=False, after_keys=keys(cli, "a"))
+    waiting = cli.add("c", after_keys=keys(cli, "b"))
+
+    answer = cli.call("clean", "--yes")
+
+    assert answer.err.startswith("spared, for others that may run again wait for them: 2\n")
+    assert ids(cli) == [1, 2, waiting]
+
+
+def test_what_was_queued_again_while_a_person_was_asked_stays_with_its_logs(cli):
+    failed = ended(cli, "a", success=False)
+    token = cli.run(failed).token
+
+    answer = call_answering(cli, lambda: cli.queue.retry(failed))
+
+    assert (answer.code, cli.status(failed)) == (4, "queued")
+    assert f"project {failed} changed meanwhile; it was left" in answer.err
+    assert cli.files.log(token, "main") == "said\n"
+
+
+def test_what_others_came_to_need_while_a_person_was_asked_stays(cli):
+    needed = ended(cli, "a")
+
+    answer = call_answering(cli, lambda: cli.add("b", after_keys=keys(cli, "a")))
+
+    assert (answer.code, ids(cli)) == (4, [needed, 2])
+    assert "project 2 (b) waits for it" in answer.err
 
 
 def test_a_run_that_is_still_being_ended_stays(cli):

@@ -177,6 +177,30 @@ def test_the_spec_is_edited(cli):
     assert "make other" in (cli.specs / "docs.md").read_text()
 
 
+def test_a_relative_path_of_an_old_program_is_meant_from_the_home_folder(
+    cli, monkeypatch, tmp_path
+):
+    (cli.home / "rel.md").write_text("---\ncommand: make all\n---\n# x\n")
+    monkeypatch.chdir(tmp_path)
+    row = cli.store.insert_row(spec_path="rel.md", project_path=str(cli.project))
+
+    answer = call(cli, str(row), **editor(cli, writes("command: make other")))
+
+    assert (answer.code, (tmp_path / "rel.md").exists()) == (0, False)
+    assert "make other" in (cli.home / "rel.md").read_text()
+
+
+@pytest.mark.parametrize("status", ["queued", "processing", "failed"])
+def test_a_spec_that_is_gone_is_not_made_anew(cli, status):
+    row = cli.store.insert_row(spec_path="gone.md", status=status)
+
+    answer = call(cli, str(row), **editor(cli, writes("command: make")))
+
+    assert (answer.code, (cli.home / "gone.md").exists()) == (3, False)
+    assert answer.err == f"error: project {row}: no such spec: {cli.home}/gone.md\n"
+    assert cli.get(row).held_at is None
+
+
 def test_a_queued_project_is_set_aside_while_it_is_open_and_not_longer(cli):
     cli.add("docs")
 

@@ -646,3 +646,39 @@ def test_trouble_with_a_run_that_is_over_is_forgotten(world, mocker):
 
     assert told == "disk cannot be read"
     assert world.locks.mode("default").trouble() is None
+
+
+def test_what_stays_wrong_while_clearing_up_is_said_once(world, caplog, monkeypatch):
+    project_id = world.add_running()
+    world.finish(project_id)
+
+    def unreadable(*_arguments):
+        raise SchedulerError("/proc cannot be read")
+
+    monkeypatch.setattr(world.processes, "of_runs", unreadable)
+    world.tick(20)
+
+    assert len(logged(caplog, "step_healed")) == 0
+    assert len(logged(caplog, "step_failed")) == 2
+
+
+def test_a_silent_tmux_is_asked_once_a_tick(make_world, monkeypatch):
+    """Each question may take seconds to stay unanswered."""
+    world = make_world(max_concurrent_projects=3, kill_grace_sec=600)
+    running, ended = world.add_running("running"), world.add_running("ended")
+    world.processes.start(world.run(ended).token, ignores_term=True)
+    world.finish(ended)
+    world.daemon.tick()
+    world.add("waiting")
+    world.clock.advance(100)
+    asked = []
+
+    def silence():
+        asked.append(1)
+        raise TmuxUnavailable("tmux did not answer within 5 s")
+
+    monkeypatch.setattr(world.tmux, "snapshot", silence)
+    world.daemon.tick()
+
+    assert len(asked) == 1
+    assert world.status(running) == "processing"

@@ -470,6 +470,74 @@ def test_remove_waits_for_the_last_processes(world):
     assert world.fact_names(project_id)[-1] == "project_removed"
 
 
+def test_remove_tells_whose_logs_nobody_needs(world):
+    project_id = ended(world, "web")
+    tokens = [run.token for run in world.store.runs_of(project_id)]
+
+    assert (len(tokens), world.queue.remove(project_id)) == (1, tokens)
+
+
+def test_remove_leaves_what_is_not_as_it_was_shown(world):
+    project_id = ended(world, "web", success=False)
+    shown = world.queue.get(project_id)
+    world.queue.retry(project_id)
+
+    with pytest.raises(NotPossible, match="changed meanwhile; it was left"):
+        world.queue.remove(project_id, only=shown)
+    assert world.status(project_id) == "queued"
+
+
+def test_remove_leaves_what_has_ended_anew_since_it_was_shown(world):
+    project_id = ended(world, "web", success=False)
+    shown = world.queue.get(project_id)
+    world.queue.retry(project_id)
+    world.clock.advance(1)
+    end_next(world, success=False)
+
+    with pytest.raises(NotPossible, match="changed meanwhile"):
+        world.queue.remove(project_id, only=shown)
+
+
+@pytest.mark.parametrize("state", [s for s in ProjectState if s is not ProjectState.COMPLETED])
+def test_remove_leaves_what_lets_another_run_again(world, state):
+    needed = ended(world, "lint")
+    waiting = world.add("web", after_keys=(world.store.spec_key_of(needed),))
+    before = world.queue.get(waiting)
+    world.store.save_project(before, msgspec.structs.replace(before, status=state))
+
+    with pytest.raises(NotPossible, match=f"project {waiting} .web. waits for it") as caught:
+        world.queue.remove(needed)
+    assert f"project {needed}" in str(caught.value)
+    assert world.status(needed) == "completed"
+
+
+def test_remove_lets_go_what_was_needed_only_by_what_is_done(world):
+    needed = ended(world, "lint")
+    ended(world, "web", after_keys=(world.store.spec_key_of(needed),))
+
+    world.queue.remove(needed)
+
+    assert world.store.project(needed) is None
+
+
+def test_remove_lets_go_what_a_newer_project_of_its_spec_stands_for(world):
+    older, newer = ended(world, "lint"), ended(world, "lint", again=True)
+    world.add("web", after_keys=(world.store.spec_key_of(newer),))
+
+    world.queue.remove(older)
+
+    assert world.store.project(older) is None
+
+
+def test_remove_lets_go_what_others_wait_for_in_vain(world):
+    failed = ended(world, "lint", success=False)
+    world.add("web", after_keys=(world.store.spec_key_of(failed),))
+
+    world.queue.remove(failed)
+
+    assert world.store.project(failed) is None
+
+
 def test_a_report_is_kept_for_the_daemon(world):
     project_id = world.add("web")
     claim = world.claim()

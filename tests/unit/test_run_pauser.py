@@ -126,3 +126,37 @@ def test_projects_that_are_not_paused_get_no_signal(world, signals):
     world.tick(3)
 
     assert signals == []
+
+
+def test_what_is_started_while_the_others_are_stopped_is_looked_for_at_once(world, monkeypatch):
+    project_id = world.add_running()
+    a_child(world, project_id)
+    world.container.queue_control().want_pause(project_id)
+    send, late = world.processes.send, []
+
+    def fork_meanwhile(process, number):
+        if not late:
+            late.append(a_child(world, project_id))
+        return send(process, number)
+
+    monkeypatch.setattr(world.processes, "send", fork_meanwhile)
+    world.daemon.tick()
+
+    assert world.daemon.pause_sec() < 0.1
+
+
+def test_nobody_is_stopped_in_the_middle_of_a_change_of_the_queue(world, monkeypatch):
+    """A process that held the right to write would keep it from everybody else."""
+    project_id = world.add_running()
+    a_child(world, project_id)
+    world.container.queue_control().want_pause(project_id)
+    moves, send, inside = world.queue.moves, world.processes.send, []
+
+    def note(process, number):
+        inside.append(moves.is_in_transaction)
+        return send(process, number)
+
+    monkeypatch.setattr(world.processes, "send", note)
+    world.tick()
+
+    assert inside == [True]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from scheduler_modules.errors import TmuxRefused
 from scheduler_modules.model import (
     Outcome,
     RunPhase,
@@ -450,3 +451,30 @@ def test_a_timed_out_run_may_be_retried(make_world):
     world.tick_for(64)
 
     assert (world.status(project_id), world.run(project_id).attempt) == ("processing", 2)
+
+
+def test_a_verification_that_cannot_be_started_fails_the_project(world, monkeypatch):
+    project_id = world.add_running("build", VERIFIED)
+
+    def refuse(*_arguments):
+        raise TmuxRefused("/p: no folder that a command could be started in")
+
+    monkeypatch.setattr(world.tmux, "add_window", refuse)
+    world.finish(project_id)
+    world.tick()
+
+    assert outcome(world, project_id) == (
+        Outcome.FAILED,
+        "verify could not be started: /p: no folder that a command could be started in",
+    )
+
+
+def test_a_doubt_about_a_run_that_somebody_else_ended_is_forgotten(world):
+    first, _ = world.add_running("first"), world.add_running("second")
+    world.tmux.close_session(world.run(first).session_name)
+    world.daemon.tick()
+
+    world.queue.finish(first, success=False, reason="given up")
+    world.tick(20)
+
+    assert world.daemon.pause_sec() == 5.0

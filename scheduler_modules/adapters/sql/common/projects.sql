@@ -55,6 +55,11 @@ on conflict (project_id) do update
    set not_before = excluded.not_before, retries_used = excluded.retries_used,
        group_name = excluded.group_name, host = excluded.host, held_at = excluded.held_at
 
+-- name: hold_project!
+insert into project_plan (project_id, retries_used, held_at)
+values (:project_id, 0, :held_at)
+on conflict (project_id) do update set held_at = excluded.held_at
+
 -- name: remove_plan!
 delete from project_plan where project_id = :project_id
 
