@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from scheduler_modules.errors import InvalidInput, NotPossible
+from scheduler_modules.model import ProjectState
 from tests.contract.store_worlds import HUGE, make_run
 
 # -- what may run next --------------------------------------------------------------------------
@@ -186,6 +187,17 @@ def test_a_queued_project_can_be_held(world):
     world.change(project_id, held_at=5.0)
 
     assert world.next_id() is None
+
+
+@pytest.mark.parametrize("status", ["queued", "QUEUED", "ProjectState.QUEUED"])
+def test_a_project_can_be_set_aside_whatever_its_row_says(world, store, status):
+    odd = world.old_row(spec_path="odd.md", status=status, priority=9)
+    other = world.add("other.md")
+
+    store.hold_project(odd, 5.0)
+
+    assert world.next_id(10.0) == other
+    assert (world.get(odd).held_at, world.get(odd).stored_status) == (5.0, status)
 
 
 def test_a_due_project_takes_its_turn_by_priority(world):
@@ -530,7 +542,7 @@ def test_dependencies_can_be_taken_away(world, store):
 def test_nothing_is_known_of_what_is_not_there(store):
     assert store.dependencies(HUGE) == store.dependencies(5) == []
     assert store.spec_key_of(HUGE) is store.spec_key_of(5) is None
-    assert store.dependents("/a") == []
+    assert store.dependents("/a") == {}
 
 
 def test_dependencies_of_an_impossible_project_are_refused(store):
@@ -539,13 +551,25 @@ def test_dependencies_of_an_impossible_project_are_refused(store):
 
 
 def test_dependents_are_the_specs_of_queued_projects_that_wait(world, store):
-    world.add("b.md", after_keys=("/specs/a.md", "/specs/x.md"))
-    world.add("c.md", after_keys=("/specs/a.md",))
-    world.add("c.md", after_keys=("/specs/a.md",))
+    b = world.add("b.md", after_keys=("/specs/a.md", "/specs/x.md"))
+    c = world.add("c.md", after_keys=("/specs/a.md", "/specs/a.md"))
+    again = world.add("c.md", after_keys=("/specs/a.md",))
     ended = world.add("d.md", after_keys=("/specs/a.md",))
     world.change(ended, status="failed")
 
-    assert store.dependents("/specs/a.md") == ["/specs/b.md", "/specs/c.md"]
+    assert store.dependents("/specs/a.md") == {"/specs/b.md": [b], "/specs/c.md": [c, again]}
+
+
+def test_dependents_of_other_statuses_can_be_asked_for(world, store):
+    world.add("b.md", after_keys=("/specs/a.md",))
+    running = world.add("c.md", after_keys=("/specs/a.md",))
+    world.change(running, status="processing")
+    failed = world.add("d.md", after_keys=("/specs/a.md",))
+    world.change(failed, status="failed")
+
+    found = store.dependents("/specs/a.md", (ProjectState.PROCESSING, ProjectState.FAILED))
+
+    assert found == {"/specs/c.md": [running], "/specs/d.md": [failed]}
 
 
 def test_a_project_knows_the_key_of_its_spec(world, store):
