@@ -192,6 +192,7 @@ def test_ctrl_c_leaves_the_work_running_and_says_so(checkout):
     checkout.keep_only(long="---\ncommand: sleep 300\n---\n")
     running = checkout.start("run")
     wait_until(lambda: states_of(checkout) == ["running"])
+    wait_until(lambda: is_watched(checkout.folder))
 
     os.killpg(running.pid, signal.SIGINT)
     printed, _ = running.communicate(timeout=WAIT_SEC)
@@ -219,6 +220,18 @@ def states_of(checkout):
     if not (checkout.folder / ".demo" / "task_queue.db").exists():
         return []
     return [project["state"] for project in checkout.projects().values()]
+
+
+def is_watched(folder):
+    """Return whether `wait` is at work: it has the demo's database open."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"wait" in (process / "cmdline").read_bytes().split(b"\0"):
+                files = [str(link.readlink()) for link in (process / "fd").iterdir()]
+                return f"{folder}/.demo/task_queue.db" in files
+        except OSError:
+            continue
+    return False
 
 
 def processes_in(folder):

@@ -189,7 +189,7 @@ def test_what_could_not_be_added_leaves_nothing_behind(world, store):
     with pytest.raises(NotPossible):
         world.add(project_path="web", after_keys=("/x",), spec_key="/other")
 
-    assert (store.counts(), store.dependents("/x")) == ({"queued": 1}, [])
+    assert (store.counts(), store.dependents("/x")) == ({"queued": 1}, {})
 
 
 def test_one_spec_may_wait_twice_where_the_folder_is_to_be_detected(world, store):

@@ -25,15 +25,28 @@ class FakeLockTable:
 class FakeLocks:
     """The port `Locks` as one process sees it."""
 
-    def __init__(self, table: FakeLockTable | None = None, process: str = "daemon") -> None:
+    def __init__(
+        self,
+        table: FakeLockTable | None = None,
+        process: str = "daemon",
+        *,
+        home: str = "",
+        host: str = "here",
+    ) -> None:
+        """`home`: what stands before the names of its own locks; the launcher's has none."""
         self.table = table or FakeLockTable()
         self.process = process
+        self.host = host
+        self._home = home
 
     def duty(self, name: str) -> "FakeLock":
-        return FakeLock(self.table, f"duty-{name}", self.process)
+        return FakeLock(self.table, f"{self._home}duty-{name}", self.process)
 
     def mode(self, name: str) -> "FakeLock":
-        return FakeLock(self.table, f"scheduler-{name}", self.process)
+        return FakeLock(self.table, f"{self._home}scheduler-{name}", self.process)
+
+    def launcher(self) -> "FakeLock":
+        return FakeLock(self.table, f"launch-{self.host}", self.process)
 
 
 class FakeLock:

@@ -37,6 +37,7 @@ from tests.fakes.store_tables import (
 )
 
 _ACTIVE = ("queued", "processing")
+_ENDED_BADLY = {"failed", "permanently_failed", "retried", "cancelled", "superseded", "archived"}
 _SAVED = (
     "status",
     "enqueued_at",
@@ -244,8 +245,20 @@ class FakeStore(QueueStore):
                 del self._tables.runs[run.token]
         return True
 
-    def counts(self) -> dict[str, int]:
-        return dict(Counter(project.status for project in self._tables.projects.values()))
+    def counts(self, *, batch_id: str | None = None, group: str | None = None) -> dict[str, int]:
+        found = self.projects(batch_id=batch_id, group=group)
+        return dict(Counter(project.status for project in found))
+
+    def held_count(self) -> int:
+        return sum(project.held_at is not None for project in self.projects(["queued"]))
+
+    def waiting_in_vain(self, limit: int) -> list[Project]:
+        found = [
+            project
+            for project in self.projects(["queued"])
+            if any(known.status in {None, *_ENDED_BADLY} for known in self.dependencies(project.id))
+        ]
+        return found[:limit]
 
     def next_claimable(self, now: float, host: str, max_running: int) -> Claimable | None:
         running = sum(project.status == "processing" for project in self._tables.projects.values())
@@ -321,16 +334,19 @@ class FakeStore(QueueStore):
             return Dependency(spec_key=spec_key, project_id=None, status=None)
         return Dependency(spec_key=spec_key, project_id=newest.id, status=newest.status)
 
-    def dependents(self, spec_key: str) -> list[str]:
-        return sorted(
-            {
-                self._tables.plans[project_id].spec_key
-                for project_id, keys in self._tables.waits.items()
-                if spec_key in keys
-                and project_id in self._tables.plans
-                and self._tables.projects[project_id].status == ProjectState.QUEUED
-            }
-        )
+    def dependents(
+        self, spec_key: str, statuses: Collection[str] = (ProjectState.QUEUED,)
+    ) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for project_id, keys in sorted(self._tables.waits.items()):
+            plan = self._tables.plans.get(project_id)
+            if (
+                spec_key in keys
+                and plan is not None
+                and self._tables.projects[project_id].status in statuses
+            ):
+                found.setdefault(plan.spec_key, []).append(project_id)
+        return dict(sorted(found.items()))
 
     def spec_key_of(self, project_id: int) -> str | None:
         plan = self._tables.plans.get(project_id)

@@ -103,6 +103,46 @@ def test_the_first_success_after_a_loss_counts_as_a_notice(bell, postgres_url, o
     assert bell.drain()
 
 
+class Interrupted(PostgresBell):
+    """Its thread hands a connection over at the very moment the last one is looked for."""
+
+    late = None
+
+    def _call(self):
+        self.calls = getattr(self, "calls", 0) + 1
+
+    @property
+    def _arrived(self):
+        before = self.__dict__.get("handed_over")
+        self.hand_over_at_last()
+        return before
+
+    @_arrived.setter
+    def _arrived(self, connection):
+        self.__dict__["handed_over"] = connection
+
+    def hand_over_at_last(self):
+        """Let the thread do it, if it has not; it may have to wait until we let it."""
+        late, self.late = self.late, None
+        if late is not None:
+            thread = threading.Thread(target=self._hand_over, args=(late,))
+            thread.start()
+            thread.join(0.5)
+
+
+def test_a_connection_that_comes_while_one_is_looked_for_is_not_forgotten(postgres_url):
+    bell = Interrupted(postgres_url)
+    late = psycopg.connect(postgres_url, autocommit=True)
+    bell.late = late
+
+    bell.drain()
+    bell.hand_over_at_last()
+
+    wait_until(bell.drain, "the connection is taken")
+    assert bell.fileno() == late.fileno()
+    bell.close()
+
+
 def test_a_server_that_comes_late_is_found_without_anybody_waiting():
     with cluster(is_started=False) as server:
         bell = PostgresBell(server.url("postgres"))

@@ -646,7 +646,7 @@ def test_a_removed_socket_does_not_matter_to_a_connection(world):
     world.tmux.create_session(world.plan(name="demo-2"))
 
     assert world.tmux.snapshot().session_names() == {NAME, "demo-2"}
-    (world.folder / "moved").rename(world.server.socket)
+    wait_until(world.server.socket.exists, "the socket to be made anew for others")
 
 
 def test_our_server_without_a_socket_is_not_told_as_gone_and_makes_it_anew(world):

@@ -1,5 +1,6 @@
 """`add`: all specs or none, and the truth about what stands there already."""
 
+import errno
 import os
 
 import pytest
@@ -408,14 +409,15 @@ def test_one_broken_spec_of_a_folder_keeps_all_from_being_added(cli, folder):
     assert f"{folder}/b.md:2" in answer.err
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 @pytest.mark.parametrize("options", [(), ("--recursive",)])
-def test_a_folder_that_cannot_be_read_is_said(cli, folder, options):
-    folder.chmod(0)
+def test_a_folder_that_cannot_be_read_is_said(cli, folder, options, monkeypatch):
+    def refuse(path):
+        # As the system does to all but root, who may read everything.
+        raise PermissionError(errno.EACCES, "Permission denied", path)
 
+    monkeypatch.setattr(os, "scandir", refuse)
     answer = cli.call("add", str(folder), *options)
 
-    folder.chmod(0o700)
     assert (answer.code, "cannot be read: Permission denied" in answer.err) == (2, True)
 
 
@@ -470,7 +472,7 @@ def test_a_start_time_is_kept_and_told(cli):
     answer = cli.call("add", spec(cli), "--start-at", "in 2h")
 
     assert answer.out == (
-        "1  parser  queued (starts tomorrow 00:13:20 (in 2h00m); 1 of 1 slots free)\n"
+        "1  parser  queued (starts 2023-11-15T00:13:20.000Z; 1 of 1 slots free)\n"
     )
     assert cli.get(1).not_before == cli.clock.now() + 7200
 
@@ -548,3 +550,79 @@ def test_json_tells_group_host_and_times(cli):
 
     (project,) = told["projects"]
     assert (project["group"], project["host"], project["state"]) == ("night", "w", "paused")
+
+
+@pytest.mark.parametrize("behind", [0, 1])
+def test_what_is_behind_many_that_may_not_start_is_not_said_to_have_none_ahead(cli, behind):
+    for number in range(101):
+        cli.add(f"spec-{number}", held_at=None if number < behind else 1.0)
+
+    answer = cli.call("add", spec(cli, "last"))
+
+    assert answer.out.startswith(f"102  last  queued ({('behind others', 'at least 1 ahead')[behind]};")
+
+
+@pytest.mark.parametrize("word", ["now", "Now", "none"])
+def test_at_once_is_a_start_time(cli, word):
+    assert cli.call("add", spec(cli), "--start-at", word).code == 0
+    assert cli.get(1).not_before is None
+
+
+def test_options_that_a_queued_spec_did_not_get_are_named_with_what_gives_them(cli):
+    cli.add("lint")
+    cli.call("add", spec(cli))
+    wanted = ("--priority", "-5", "--group", "night", "--host", "far", "--after", "lint")
+
+    answer = cli.call("add", spec(cli), "--start-at", "in 2h", *wanted)
+
+    assert (answer.code, cli.get(2).priority) == (4, 0)
+    assert (
+        "warning: 2 (parser) stands there already, without --priority -5, --group night, "
+        "--host far, --start-at 'in 2h' and --after lint; next: tmux-orchestrator edit 2 "
+        "--priority -5 --group night --host far --start-at 'in 2h' --after lint\n"
+    ) in answer.err
+
+
+def test_what_is_next_changes_what_was_not(cli):
+    cli.start_daemon()
+    cli.call("add", spec(cli))
+    answer = cli.call("add", spec(cli), "--priority", "-5")
+    (_, command) = answer.err.splitlines()[0].split("next: tmux-orchestrator ")
+
+    assert cli.call(*command.split()).code == 0
+    assert cli.get(1).priority == -5
+
+
+def test_a_queued_spec_that_is_to_be_stashed_is_named_with_the_verb_for_it(cli):
+    cli.call("add", spec(cli))
+
+    answer = cli.call("add", spec(cli), "--stash")
+
+    assert (answer.code, cli.get(1).held_at) == (4, None)
+    assert "without --stash; next: tmux-orchestrator stash 1\n" in answer.err
+
+
+def test_options_that_are_so_already_are_fine(cli):
+    cli.add("lint")
+    wanted = ("--priority", "3", "--group", "night", "--host", "far", "--after", "lint", "--stash")
+    cli.call("add", spec(cli), "--start-at", "2030-01-01T00:00Z", *wanted)
+
+    answer = cli.call("add", spec(cli), "--start-at", "2030-01-01T00:00Z", *wanted)
+
+    assert (answer.code, "without" in answer.err) == (0, False)
+
+
+def test_of_a_spec_that_runs_nothing_can_be_changed_any_more(cli):
+    cli.call("add", spec(cli))
+    cli.queue.claim_next("d")
+
+    answer = cli.call("add", spec(cli), "--priority", "5")
+
+    assert answer.code == 4
+    assert "1 (parser) runs already, without --priority 5; it cannot be changed" in answer.err
+
+
+def test_a_new_spec_gets_all_that_was_asked_for(cli):
+    answer = cli.call("add", spec(cli), "--priority", "5", "--stash")
+
+    assert (answer.code, "without" in answer.err) == (0, False)

@@ -121,7 +121,6 @@ def test_a_running_project_is_not_removed(cli):
 
 
 def test_what_a_running_project_needs_for_a_retry_is_not_removed(cli):
-    cli.store.remove_project(cli.get(cli.add("docs")))
     needed = cli.add("lint")
     cli.queue.claim_next("d")
     cli.queue.finish(needed, success=True)
@@ -133,8 +132,8 @@ def test_what_a_running_project_needs_for_a_retry_is_not_removed(cli):
 
     assert (answer.code, cli.status(needed), cli.status(waiting)) == (4, "completed", "processing")
     assert answer.err == (
-        f"error: project {needed} (lint) is still needed: project {waiting} (web) waits for it "
-        "whenever it runs\n"
+        f"error: project {needed} (lint) is needed by project {waiting} (web), which may still "
+        "run: remove that first\n"
     )
 
 
@@ -223,12 +222,12 @@ def test_json_tells_of_each_what_has_become_of_it(cli):
     ]
 
 
-def test_quiet_says_nothing_but_errors(cli):
+def test_quiet_prints_the_ids_of_what_was_changed(cli):
     failed(cli)
 
     answer = cli.call("retry", "-q", "1", "2")
 
-    assert (answer.code, answer.out, answer.err) == (3, "", "error: project 2 not found\n")
+    assert (answer.code, answer.out, answer.err) == (3, "1\n", "error: project 2 not found\n")
 
 
 def test_a_database_that_goes_away_is_said_once(cli, monkeypatch):
@@ -272,6 +271,30 @@ def test_only_the_failed_of_a_group_or_batch_are_queued_again(cli, option):
     cli.call("retry", "--failed", *option)
 
     assert (cli.status(1), cli.status(2)) == ("failed", "queued")
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--group", "nope"), "there is no group 'nope'; `group list` shows them"),
+        (("--batch", "nope"), 'no project is of batch "nope"'),
+    ],
+)
+def test_a_group_or_batch_that_is_not_there_is_not_found(cli, option, said):
+    failed(cli, "a")
+
+    answer = cli.call("retry", "1", "--failed", *option)
+
+    assert (answer.code, answer.err, cli.status(1)) == (3, f"error: {said}\n", "failed")
+
+
+def test_what_failed_in_a_group_that_was_removed_since_is_queued_again(cli):
+    cli.add("a", group="night")
+    cli.queue.claim_next("d")
+    cli.queue.finish(1, success=False)
+    cli.call("group", "remove", "night")
+
+    assert cli.call("retry", "--failed", "--group", "night").code == 0
 
 
 def test_what_failed_and_was_queued_anew_since_is_left(cli):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from scheduler_modules.utils import iso_utc
 from tests.cli_world import Answer, Stream
 
 
@@ -13,11 +14,6 @@ def ended(cli, stem, *, success=True, **fields):
     cli.finish(project_id, 0 if success else 1)
     cli.tick(3)
     return project_id
-
-
-def again(cli, project_id):
-    """Run the spec of a completed project once more, as a new one."""
-    ended(cli, cli.get(project_id).name, again=True)
 
 
 def ids(cli):
@@ -96,7 +92,7 @@ def test_a_dry_run_shows_what_would_go_and_nothing_goes(cli):
     answer = cli.call("clean", "--dry-run")
 
     assert (answer.code, ids(cli)) == (0, [1])
-    assert answer.out.startswith("1  a  ✓ completed ")
+    assert answer.rows == [["1", "completed", "a", iso_utc(cli.get(1).completed_at)]]
     assert answer.err == "1 project would go\n"
 
 
@@ -165,7 +161,9 @@ def test_what_queued_projects_wait_for_is_spared(cli):
 
     answer = cli.call("clean", "--yes")
 
-    assert answer.err == "spared, for others that may run again wait for them: 1\n"
+    assert answer.err == (
+        "spared, for others that may still run need them: 1\n  1  a  is needed by 3 (c)\n"
+    )
     assert ids(cli) == [1, 3]
 
 
@@ -182,16 +180,14 @@ def test_what_a_running_project_would_need_for_a_retry_is_spared(cli):
 
 
 def test_what_only_those_need_that_go_too_goes(cli):
-    needed = ended(cli, "a")
-    failed = ended(cli, "b", success=False, after_keys=keys(cli, "a"))
-    ended(cli, "c", success=False, after_keys=keys(cli, "b"))
+    ended(cli, "a")
+    ended(cli, "b", success=False, after_keys=keys(cli, "a"))
     cli.clock.advance(1)
-    again(cli, needed)
+    ended(cli, "a")
 
     answer = cli.call("clean", "--yes")
 
-    assert (answer.code, answer.out, ids(cli)) == (0, "4 projects forgotten\n", [])
-    assert failed not in ids(cli)
+    assert (answer.code, answer.out, ids(cli)) == (0, "3 projects forgotten\n", [])
 
 
 def test_what_those_need_that_are_spared_is_spared_too(cli):
@@ -201,7 +197,7 @@ def test_what_those_need_that_are_spared_is_spared_too(cli):
 
     answer = cli.call("clean", "--yes")
 
-    assert answer.err.startswith("spared, for others that may run again wait for them: 2\n")
+    assert answer.err.startswith("spared, for others that may still run need them: 2\n")
     assert ids(cli) == [1, 2, waiting]
 
 
@@ -222,7 +218,7 @@ def test_what_others_came_to_need_while_a_person_was_asked_stays(cli):
     answer = call_answering(cli, lambda: cli.add("b", after_keys=keys(cli, "a")))
 
     assert (answer.code, ids(cli)) == (4, [needed, 2])
-    assert "project 2 (b) waits for it" in answer.err
+    assert "needed by project 2 (b)" in answer.err
 
 
 def test_a_run_that_is_still_being_ended_stays(cli):
@@ -259,6 +255,44 @@ def test_quiet_shows_ids(cli):
 
 
 def test_nothing_to_clean_is_fine(cli):
-    answer = cli.call("clean")
+    answer = cli.call("clean", "--dry-run")
 
     assert (answer.code, answer.out, answer.err) == (0, "", "0 projects would go\n")
+
+
+@pytest.mark.parametrize("options", [("--yes",), ("--completed", "--yes"), ()])
+def test_where_nothing_would_go_it_is_said_so(cli, options):
+    answer = cli.call("clean", *options)
+
+    assert (answer.code, answer.out, answer.err) == (0, "", "nothing to forget\n")
+
+
+def test_a_row_that_does_not_say_when_it_ended_is_shown_all_the_same(cli):
+    cli.store.insert_row(spec_path="/s/a.md", status="completed")
+
+    assert cli.call("clean", "--dry-run").rows[0][3] == "-"
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--group", "nope"), "there is no group 'nope'; `group list` shows them"),
+        (("--batch", "nope"), 'no project is of batch "nope"'),
+    ],
+)
+def test_a_group_or_batch_that_is_not_there_is_not_found(cli, option, said):
+    ended(cli, "a")
+
+    answer = cli.call("clean", "--yes", *option)
+
+    assert (answer.code, answer.err, ids(cli)) == (3, f"error: {said}\n", [1])
+
+
+def test_of_many_that_are_spared_the_first_are_named(cli):
+    for number in range(12):
+        ended(cli, f"a{number}")
+        cli.add(f"w{number}", after_keys=keys(cli, f"a{number}"), held_at=1.0)
+
+    answer = cli.call("clean", "--yes")
+
+    assert (len(answer.err.splitlines()), "  and 2 more\n" in answer.err) == (13, True)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.cli_world import run_elsewhere
+from tests.cli_world import Stream, run_elsewhere
 
 
 def editor(cli, body):
@@ -36,6 +36,7 @@ def call(cli, *argv, stdin="", **environ):
         (("--group", "default"), "group default"),
         (("--start-at", "in 2h"), "starts tomorrow 00:13:20 (in 2h00m)"),
         (("--start-at", "now"), "starts at once"),
+        (("--start-at", "None"), "starts at once"),
         (("--host", "workbench"), "host workbench"),
         (("--host", "any"), "host any"),
         (("--after", "none"), "after none"),
@@ -177,6 +178,12 @@ def test_the_spec_is_edited(cli):
     assert "make other" in (cli.specs / "docs.md").read_text()
 
 
+def test_a_spec_that_was_left_as_it_was_is_not_called_edited(cli):
+    cli.add("docs")
+
+    assert call(cli, "1", **editor(cli, "pass")).out == "1  docs  not changed\n"
+
+
 def test_a_relative_path_of_an_old_program_is_meant_from_the_home_folder(
     cli, monkeypatch, tmp_path
 ):
@@ -257,6 +264,54 @@ def test_an_editor_that_does_not_work_leaves_the_project_as_it_was(cli, environ,
 
     assert (answer.code, cli.get(1).held_at) == (code, None)
     assert said in answer.err
+
+
+@pytest.mark.parametrize("body", ["os.kill(os.getpid(), signal.SIGINT)", "sys.exit(130)"])
+def test_ctrl_c_that_ends_the_editor_ends_us(cli, body):
+    cli.add("docs")
+    body = f"signal.signal(signal.SIGINT, signal.SIG_DFL)\n{body}"
+
+    answer = call(cli, "1", **editor(cli, body))
+
+    assert (answer.code, answer.err, cli.get(1).held_at) == (130, "interrupted\n", None)
+
+
+class Interrupted(Stream):
+    """A person who answers with Ctrl-C."""
+
+    def readline(self, *args):
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_at_the_question_leaves_a_broken_spec_set_aside(cli):
+    cli.add("docs")
+    out, err = Stream(is_tty=True), Stream(is_tty=True)
+
+    code = cli.call_on(
+        Interrupted(is_tty=True), out, err, "edit", "1", **editor(cli, writes("comand: make"))
+    )
+
+    assert (code, cli.get(1).held_at) == (130, cli.clock.now())
+    assert "project 1 stays set aside, for its spec cannot be used: edit 1 again" in err.getvalue()
+
+
+def test_an_editor_that_fails_behind_a_broken_spec_leaves_it_set_aside(cli):
+    cli.add("docs")
+    body = f"{writes('comand: make')}\nsys.exit(1)"
+
+    answer = call(cli, "1", **editor(cli, body))
+
+    assert (answer.code, cli.get(1).held_at) == (4, cli.clock.now())
+    assert f'{cli.specs}/docs.md:2: unknown key "comand"' in answer.err
+    assert "resume 1" in answer.err
+
+
+def test_a_spec_that_its_editor_took_away_leaves_its_project_set_aside(cli):
+    cli.add("docs")
+
+    call(cli, "1", **editor(cli, "path.unlink()\nsys.exit(1)"))
+
+    assert cli.get(1).held_at is not None
 
 
 def test_ctrl_c_is_for_the_editor_alone(cli):
@@ -354,7 +409,7 @@ def test_the_spec_of_what_has_ended_is_edited_and_nothing_starts(cli):
     cli.add_running("docs")
     cli.queue.finish(1, success=False)
 
-    answer = call(cli, "1", **editor(cli, "pass"))
+    answer = call(cli, "1", **editor(cli, writes("command: make other")))
 
     assert "it is failed, and nothing runs it unless it is queued again" in answer.out
 

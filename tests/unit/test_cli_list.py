@@ -230,7 +230,11 @@ def test_a_retry_says_which_when_and_why(cli):
     (row,) = cli.call("list").rows
 
     assert row[1] == "queued"
-    assert re.fullmatch(r'retry 1 of 2 in 2\ds: exit 3: "no such table: users"', row[5])
+    assert re.fullmatch(
+        r'retry 1 of 2 at 2023-11-14T22:13:\d\d\.\d00Z: exit 3: "no such table: users"', row[5]
+    )
+    told = cli.call("list", is_tty=True, NO_COLOR="1").out
+    assert re.search(r'retry 1 of 2 in 2\ds: exit 3: "no such table: users"', told)
 
 
 def test_a_retry_whose_time_has_come_just_says_which(cli):
@@ -373,7 +377,7 @@ def test_a_batch_can_be_asked_for(cli):
 
 
 def test_a_filter_that_matches_nothing_is_named(cli):
-    cli.add("a")
+    cli.add("a", batch_id="night")
 
     answer = cli.call("list", "--state", "failed", "--batch", "night", is_tty=True)
 
@@ -468,22 +472,44 @@ def test_records_of_a_pipe_have_no_more_fields_with_groups_and_hosts(cli):
     ("fields", "note"),
     [
         ({"not_before": 1_700_000_000 + 900}, "starts 22:28:20 (in 15m)"),
-        ({"not_before": 1_700_000_000 - 900}, "-"),
         ({"host": "w", "not_before": 1_700_000_000 + 60}, "only on w, starts 22:14:20 (in 1m)"),
         ({"held_at": 1_700_000_000 - 60, "host": "w"}, "stashed 1m ago"),
     ],
 )
-def test_the_note_says_what_keeps_it_from_starting(cli, fields, note):
+def test_the_note_says_what_keeps_it_from_starting(cli, monkeypatch, fields, note):
+    cli.add("docs", **fields)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    assert cli.call("list", is_tty=True, NO_COLOR="1").lines[1].endswith(note)
+
+
+@pytest.mark.parametrize(
+    ("fields", "note"),
+    [
+        ({"not_before": 1_700_000_000 + 900}, "starts 2023-11-14T22:28:20.000Z"),
+        ({"not_before": 1_700_000_000 - 900}, "-"),
+        ({"held_at": 1_700_000_000 - 60}, "stashed since 2023-11-14T22:12:20.000Z"),
+    ],
+)
+def test_the_note_of_a_record_has_exact_times(cli, fields, note):
     cli.add("docs", **fields)
 
     assert cli.call("list").rows[0][5] == note
+    assert (cli.call("list", "--json", is_tty=True).json["projects"][0]["note"] or "-") == note
 
 
-def test_a_dead_end_is_told_before_a_pause(cli):
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        (("pause", "--all"), "the queue is paused"),
+        (("stash", "1"), "stashed since 2023-11-14T22:13:20.000Z"),
+    ],
+)
+def test_a_dead_end_is_told_before_a_pause(cli, what, why):
     cli.add("docs", "command: make", after_keys=("/specs/absent.md",))
-    cli.call("pause", "--all")
+    cli.call(*what)
 
-    assert cli.call("list").rows[0][5] == "! after absent.md, which is not queued"
+    assert cli.call("list").rows[0][5] == f"! after absent.md, which is not queued; {why}"
 
 
 def test_a_group_can_be_asked_for(cli):
@@ -588,3 +614,165 @@ def test_json_tells_what_a_project_waits_for(cli):
         {"spec_path": spec_key, "project_id": first, "status": "queued", "is_met": False},
         {"spec_path": "/specs/absent.md", "project_id": None, "status": None, "is_met": False},
     ]
+
+
+# -- limits and filters -------------------------------------------------------------------------
+
+
+def test_a_limit_counts_what_the_filter_lets_through(cli):
+    for number in range(5):
+        cli.add(f"held-{number}", held_at=1.0, priority=9)
+    for number in range(4):
+        cli.add(f"waits-{number}")
+
+    answer = cli.call("list", "--state", "queued", "-n", "2")
+
+    assert [row[0] for row in answer.rows] == ["6", "7"]
+    assert answer.err == "2 more queued: leave out -n\n"
+
+
+def test_what_runs_is_not_limited_where_paused_is_asked_for(cli):
+    cli.add_running("api")
+    cli.add("docs")
+    cli.add("lint")
+    cli.call("pause", "1", "2", "3")
+
+    told = cli.call("list", "--state", "paused", "-n", "1", "--json").json
+
+    assert ([one["id"] for one in told["projects"]], told["left_out"]) == ([1, 2], {"queued": 1})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "left_out"),
+    [
+        (("--group", "night"), {"completed": 1, "queued": 2}),
+        (("--batch", "b"), {"queued": 1}),
+        (("--batch", "b", "--group", "default"), {}),
+        (("--state", "completed"), {"completed": 2}),
+        (("--state", "completed", "--group", "night"), {"completed": 1}),
+    ],
+)
+def test_what_a_limit_leaves_out_of_a_filter_is_counted(cli, wanted, left_out):
+    for number in range(2):
+        cli.add(f"done-{number}", group="night")
+        cli.queue.claim_next("d")
+        cli.queue.finish(number + 1, success=True)
+    ended(cli, "other")
+    for number in range(3):
+        cli.add(f"spec-{number}", group="night", batch_id="b" if number else None)
+    cli.add("else", batch_id="c")
+
+    assert cli.call("list", *wanted, "-n", "1", "--json").json["left_out"] == left_out
+
+
+def test_a_filter_without_a_limit_leaves_nothing_out(cli):
+    for number in range(60):
+        cli.add(f"spec-{number}", group="night")
+
+    told = cli.call("list", "--group", "night", "--json").json
+
+    assert (len(told["projects"]), told["left_out"]) == (60, {})
+
+
+def test_what_waits_in_vain_comes_first_however_far_behind_it_stands(cli):
+    for number in range(60):
+        cli.add(f"spec-{number}", priority=1)
+    stuck = cli.add("stuck", after_keys=("/specs/absent.md",))
+
+    for asked in ((), ("-n", "1"), ("--group", "default", "-n", "1")):
+        assert cli.call("list", *asked).rows[0][0] == str(stuck)
+    assert cli.call("list", "--group", "night", "-n", "1").rows == []
+    assert cli.call("list", "--json").json["left_out"] == {"queued": 10}
+
+
+def test_more_in_vain_than_are_looked_for_are_said_to_be_at_least_so_many(cli):
+    for number in range(52):
+        cli.add(f"spec-{number}", after_keys=("/specs/absent.md",))
+
+    said = cli.call("list").err.splitlines()
+
+    assert said == [
+        "2 more queued: list --all",
+        "at least 50 wait for what will not come by itself",
+    ]
+
+
+# -- what changes while it is looked at ---------------------------------------------------------
+
+
+class ChangingStore:
+    """Passes calls on; lets something happen once, after the first look at open runs."""
+
+    def __init__(self, store, act):
+        self._store = store
+        self._acts = [act]
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def open_runs(self, *arguments):
+        found = self._store.open_runs(*arguments)
+        for act in self._acts:
+            self._acts = []
+            act()
+        return found
+
+
+def test_a_project_claimed_while_it_is_read_is_not_of_another_program(cli):
+    cli.start_daemon()
+    cli.store.insert_row(spec_path="/s/odd.md", status="zombie")
+    cli.add("docs")
+    real = cli.store
+
+    class Late(ChangingStore):
+        def projects(self, *arguments, **wanted):
+            # Somebody asks for runs before projects: a claim in between has none of them.
+            self.open_runs()
+            return self._store.projects(*arguments, **wanted)
+
+    cli.store = Late(real, lambda: cli.queue.claim_next("d"))
+
+    assert "another program" not in cli.call("list").out
+
+
+def test_a_run_that_ends_between_two_looks_is_told_as_ended(cli):
+    cli.add_running("docs")
+    real = cli.store
+
+    class Ending(ChangingStore):
+        def open_runs(self, *arguments):
+            for act in self._acts:
+                self._acts = []
+                act()
+            return self._store.open_runs(*arguments)
+
+    cli.store = Ending(real, lambda: cli.queue.finish(1, success=True))
+
+    assert [row[1] for row in cli.call("list").rows] == ["completed"]
+
+
+def test_a_run_that_is_found_only_at_the_second_look_is_told(cli):
+    cli.add_running("docs", "command: make")
+
+    class Blind(ChangingStore):
+        def open_runs(self, *arguments):
+            return []
+
+    cli.store = Blind(cli.store, lambda: None)
+
+    assert [row[1:6:4] for row in cli.call("list").rows] == [["running", "-"]]
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--group", "nope"), "there is no group 'nope'; `group list` shows them"),
+        (("--batch", "nope"), 'no project is of batch "nope"'),
+    ],
+)
+def test_a_group_or_batch_that_is_not_there_is_not_found(cli, option, said):
+    cli.add("a")
+
+    answer = cli.call("list", *option)
+
+    assert (answer.code, answer.out, answer.err) == (3, "", f"error: {said}\n")

@@ -84,6 +84,12 @@ def test_a_moment_that_is_past_is_refused(text, said):
     assert said in str(refusal.value)
 
 
+@pytest.mark.parametrize("text", ["2037-01-01 08:00", "9999-01-01T00:00Z", "in 600w"])
+def test_a_moment_more_than_ten_years_away_is_refused(text):
+    with pytest.raises(InvalidInput, match="ten years"):
+        parse_moment(text, NOW, BERLIN)
+
+
 def test_tomorrow_is_by_the_wall_clock_where_a_day_has_25_hours():
     evening = berlin(2026, 10, 24, 22, 0)
 

@@ -50,7 +50,8 @@ def test_the_list_says_since_when_it_is_set_aside(cli):
     cli.call("pause", "1")
     cli.clock.advance(300)
 
-    assert words(cli)[1] == ("paused", "stashed 5m ago")
+    assert words(cli)[1] == ("paused", "stashed since 2023-11-14T22:13:20.000Z")
+    assert "stashed 5m ago" in cli.call("list", is_tty=True).out
 
 
 def test_what_has_ended_cannot_be_set_aside(cli):
@@ -91,7 +92,7 @@ def test_the_processes_of_a_running_project_are_stopped_and_go_on(cli):
     cli.tick()
 
     assert paused.out == "1  docs  paused; its processes are being stopped\n"
-    assert stopped == ("paused", "paused 0s ago")
+    assert stopped == ("paused", "paused since 2023-11-14T22:13:20.000Z")
     assert resumed.out == "1  docs  resumed; its processes go on\n"
     assert words(cli)[1] == ("running", "-")
 
@@ -265,9 +266,35 @@ def test_json_tells_of_projects_groups_and_queue(cli):
     assert told["projects"][0]["outcome"] == "set aside (resume 1 brings it back)"
 
 
-def test_quiet_says_nothing_but_errors(cli):
+def test_quiet_prints_the_ids_of_what_was_paused(cli):
     cli.add("docs")
 
     answer = cli.call("pause", "1", "--group", "nope", "--all", "-q")
 
-    assert (answer.code, answer.out, len(answer.err.splitlines())) == (3, "", 1)
+    assert (answer.code, answer.out, len(answer.err.splitlines())) == (3, "1\n", 1)
+
+
+def test_a_spec_that_cannot_be_used_is_named_when_its_project_may_start_again(cli):
+    cli.add("docs", "comand: make")
+    cli.call("stash", "1")
+
+    answer = cli.call("resume", "1")
+
+    assert (answer.code, answer.out) == (0, "1  docs  resumed\n")
+    assert answer.err == (
+        f'warning: {cli.specs}/docs.md:2: unknown key "comand" (did you mean "command"?): '
+        "project 1 fails at its turn unless that is mended; next: tmux-orchestrator edit 1\n"
+    )
+
+
+def test_what_is_to_go_on_says_who_has_to_let_it(cli):
+    cli.add_running("docs")
+    cli.start_daemon()
+    cli.call("pause", "1")
+    cli.tick()
+    cli.call("resume", "1")
+    pending = words(cli)[1]
+    cli.stop_daemon()
+
+    assert pending == ("running", "its processes are being let go on")
+    assert words(cli)[1] == ("running", "stopped; a daemon has to let it go on")

@@ -280,6 +280,8 @@ def test_what_happened_is_told_in_order_with_offsets(cli):
         ),
         ("project_reported", {"outcome": "failed", "note": "no key"}, "reported (failed): no key"),
         ("project_changed", {"priority": 3}, "changed (priority 3)"),
+        ("project_changed", {"start_at": None}, "changed (starts at once)"),
+        ("project_changed", {"start_at": 5.0}, "changed (starts 1970-01-01T00:00:05.000Z)"),
         ("project_reset", {"reason": "why", "was": "processing"}, "reset (was running): why"),
         ("something_new", {"some_thing": "a\nb"}, "something new (some thing a b)"),
     ],
@@ -417,7 +419,8 @@ def test_a_paused_run_is_shown_with_the_way_back(cli):
     told = cli.call("show", "1", "--json").json
 
     assert told["next"] == ["tmux-orchestrator resume 1"]
-    assert (told["state"], told["note"]) == ("paused", "paused 1m ago")
+    assert (told["state"], told["note"]) == ("paused", "paused since 2023-11-14T22:13:20.000Z")
+    assert "paused 1m ago" in cli.call("show", "1", is_tty=True).lines[0]
 
 
 def test_a_paused_run_of_before_a_boot_is_not_said_to_be_paused_since(cli):

@@ -427,9 +427,11 @@ def test_a_paused_queue_and_paused_groups_are_told(cli):
 def test_what_comes_by_itself_is_told_where_nothing_may_start(cli):
     cli.add("docs", not_before=cli.clock.now() + 900)
 
-    lines = cli.call("status").lines
+    lines = cli.call("status", is_tty=True, NO_COLOR="1").lines
 
     assert "○ next: 1  docs  starts 22:28:20 (in 15m)  (1 of 1 slots free)" in lines
+    told = "○ next: 1  docs  starts 2023-11-14T22:28:20.000Z  (1 of 1 slots free)"
+    assert told in cli.call("status").lines
 
 
 def test_what_is_next_is_told_also_while_no_slot_is_free(cli):
@@ -444,9 +446,9 @@ def test_what_is_due_beyond_what_was_looked_at_is_told_by_its_time(cli):
         cli.add(f"a{number}", held_at=1.0, priority=1)
     cli.add("docs", not_before=cli.clock.now() + 900)
 
-    told = cli.call("status").out
+    told = cli.call("status", is_tty=True, NO_COLOR="1").out
 
-    assert "○ next: nothing now; the first of those that wait  starts 22:28:20 (in 15m)" in told
+    assert "○ next: nothing before 22:28:20 (in 15m)  (1 of 1 slots free)" in told
 
 
 def test_json_tells_pauses_and_the_next_time(cli):
@@ -465,3 +467,60 @@ def test_json_tells_pauses_and_the_next_time(cli):
 @pytest.mark.parametrize("words", [("daemon", "--json", "status"), ("daemon", "status", "--json")])
 def test_what_all_verbs_share_may_stand_before_a_verb_of_a_verb(cli, words):
     assert cli.call(*words).json["is_launching"] is False
+
+
+# -- what needs a person, however long the queue ------------------------------------------------
+
+
+def test_what_waits_in_vain_needs_a_person_however_far_behind_it_stands(cli):
+    cli.start_daemon()
+    for number in range(60):
+        cli.add(f"spec-{number}", priority=1)
+    cli.add("stuck", after_keys=("/specs/absent.md",))
+
+    lines = cli.call("status").lines
+
+    assert lines[1] == "! needs you: 61  stuck  after absent.md, which is not queued"
+    assert "✓ nothing needs you" not in lines
+
+
+def test_more_than_are_looked_for_are_said_to_be_at_least_so_many(cli):
+    for number in range(52):
+        cli.add(f"spec-{number}", after_keys=("/specs/absent.md",))
+
+    told = cli.call("status", "--json").json
+
+    assert "! at least 51 need you: these are the first" in cli.call("status").lines
+    assert (len(told["needs_you"]), told["has_more_needs_you"]) == (50, True)
+
+
+def test_what_is_paused_while_it_runs_and_what_is_stashed_are_told(cli):
+    cli.add_running("docs")
+    cli.add("lint")
+    cli.call("pause", "1", "2")
+    cli.tick()
+
+    told = cli.call("status", "--json").json
+    lines = cli.call("status").lines
+
+    assert "⏸ paused: 1  docs  (holds a slot)" in lines
+    assert "⏸ 1 queued project is stashed: list --state paused" in lines
+    assert ([one["id"] for one in told["paused"]], told["stashed"]) == ([1], 1)
+
+
+def test_a_long_line_is_broken_between_words_on_a_terminal_only(cli, monkeypatch):
+    cli.add("docs", name="docs", after_keys=(f"/specs/{'x' * 30}.md",))
+    monkeypatch.setenv("COLUMNS", "50")
+
+    lines = cli.call("status", is_tty=True, NO_COLOR="1").lines
+
+    assert lines[1:3] == ["! needs you: 1  docs  after", f"  {'x' * 30}.md, which is not"]
+    assert cli.call("status").lines[1].endswith("which is not queued")
+
+
+def test_a_long_next_step_is_broken_between_words(cli, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+
+    said = cli.call("status", is_tty=True, NO_COLOR="1").err.splitlines()
+
+    assert said == ["    next: tmux-orchestrator daemon", "      start"]

@@ -409,6 +409,15 @@ def test_a_batch_is_waited_for_with_what_has_ended(cli):
     assert (answer.code, states(answer)) == (1, [(1, "failed")])
 
 
+def test_a_group_that_is_not_there_is_not_found(cli):
+    answer = cli.call("wait", "--group", "nope")
+
+    assert (answer.code, answer.err) == (
+        3,
+        "error: there is no group 'nope'; `group list` shows them\n",
+    )
+
+
 def test_a_batch_that_is_not_there_is_not_found(cli):
     answer = cli.call("wait", "--batch", "nope")
 
@@ -463,3 +472,14 @@ def test_what_is_paused_is_waited_for(cli):
     answer = cli.call("wait", "1")
 
     assert (answer.code, states(answer)[0][1]) == (0, "paused")
+
+
+def test_a_paused_project_is_not_called_so_twice(cli):
+    cli.add_running("tick")
+    cli.call("pause", "1")
+    cli.tick()
+
+    answer = cli.call("wait", "1")
+
+    assert answer.code == 7
+    assert "; still 1 (tick: paused since 2023-11-14T22:13:20.000Z). next: " in answer.err

@@ -134,13 +134,51 @@ def test_options_are_offered(offer):
     assert "--json" in offer("list --js")
 
 
-def test_a_name_that_a_shell_would_take_apart_is_not_offered(cli, offer):
-    cli.add("odd", name="two words; rm -rf $(x)")
+@pytest.mark.parametrize("name", ["two words; rm -rf $(x)", "pr\xfcfung", "\u6f22\u5b57"])
+def test_any_name_that_can_be_seen_is_offered_as_it_is(cli, offer, name):
+    cli.add("odd", name=name)
+
+    assert name in offer("show ")
+
+
+@pytest.mark.parametrize("name", ["bell\x07", "-rf"])
+def test_a_name_that_is_no_word_to_type_is_offered_by_its_id(cli, offer, name):
+    cli.add("odd", name=name)
 
     offers = offer("show ")
 
-    assert 7 in ids(offers)
-    assert not any(" " in value or ";" in value for value in offers)
+    assert "7" in offers
+    assert name not in offers
+
+
+@pytest.mark.parametrize(
+    ("begun", "name", "offered"),
+    [
+        ("", "two words", "two\\ words"),
+        ("two\\ ", "two words", "two\\ words"),
+        ("", "a'b$(x)", "a\\'b\\$\\(x\\)"),
+        ("", "pr\xfcfung", "pr\xfcfung"),
+        ("'tw", "two words", "two words"),
+        ('"tw', "two words", "two words"),
+        ("'a", "a'b", None),
+        ('"a', "a$b", None),
+    ],
+)
+def test_bash_is_offered_names_as_they_are_to_be_typed(
+    cli, monkeypatch, capsys, begun, name, offered
+):
+    cli.add("odd", name=name)
+    monkeypatch.setenv("COMP_WORDS", f"{PROGRAM}\nshow\n{begun}")
+    monkeypatch.setenv("COMP_CWORD", "2")
+
+    answer = cli.call(_TMUX_ORCHESTRATOR_COMPLETE="bash_complete")
+
+    lines = (answer.out or capsys.readouterr().out).splitlines()
+    plain = [line.removeprefix("plain,") for line in lines if line.startswith("plain,")]
+    known = {"done-one", "broken", "site", "stopped", "parser", "held", "@last"}
+    assert [word for word in plain if not word.isdecimal() and word not in known] == (
+        [] if offered is None else [offered]
+    )
 
 
 def test_a_question_makes_nothing_and_complains_of_nothing(tmp_path, monkeypatch, capsys):
@@ -176,6 +214,7 @@ def shell_place():
     with installation() as place:
         place.add("parser", "command: make", "--group", "night")
         place.add("docs", "command: make")
+        place.add("two words, $home", "command: make")
         bin_dir = place.folder / "bin"
         bin_dir.mkdir()
         program = bin_dir / PROGRAM
@@ -216,7 +255,7 @@ def bash_offers(place, line):
         check=False,
     )
     assert done.stderr == ""
-    return done.stdout.split()
+    return done.stdout.split("\n")[:-1]
 
 
 @pytest.mark.acceptance
@@ -226,8 +265,9 @@ def bash_offers(place, line):
         ("edit pa", ["parser"]),
         ("edit 2", ["2"]),
         ("list --group n", ["night"]),
-        ("attach ", []),
+        ("attach ", [""]),
         ("fol", ["follow"]),
+        ("show tw", ["two\\ words,\\ \\$home"]),
     ],
 )
 def test_bash_completes(shell_place, line, expected):
@@ -259,6 +299,18 @@ def test_fish_completes(shell_place):
     script = f"{PROGRAM} completion fish | source; complete -C '{PROGRAM} edit pa'"
 
     assert "parser" in run_shell(shell_place, "fish", "--no-config", "-c", script).stdout
+
+
+@pytest.mark.acceptance
+def test_fish_completes_a_name_of_several_words(shell_place):
+    if shutil.which("fish") is None:
+        pytest.skip("fish is not installed")
+    script = f"{PROGRAM} completion fish | source; complete -C '{PROGRAM} show tw'"
+
+    assert (
+        "two words, $home\t3, "
+        in run_shell(shell_place, "fish", "--no-config", "-c", script).stdout
+    )
 
 
 def test_every_row_of_the_table_is_a_verb():

@@ -230,6 +230,8 @@ def test_no_refusal_tells_a_secret(refusal, settings):
         ("mail a@b", "mail a@b"),
         ("x://a:b@c y://d:e@f", "x://***@c y://***@f"),
         ("x://host/?passwd=1&b=2", "x://host/?passwd=***&b=2"),
+        ("x://host/?b=2&%70assword=1", "x://host/?b=2&%70assword=***"),
+        ("x://host/?scram_client_key=1", "x://host/?scram_client_key=***"),
     ],
 )
 def test_credentials_in_addresses_are_masked(value, shown):
@@ -257,7 +259,24 @@ def test_a_setting_prints_masked():
         ("postgresql:///q?host=/run&password=pw&user=a@b", "postgresql:///q?host=/run&user=a@b"),
         ("postgresql:///q?passfile=/p&service=s", "postgresql:///q?passfile=/p&service=s"),
         ("sqlite:////home/a:b@c/q.db", "sqlite:////home/a:b@c/q.db"),
+        ("postgresql://me:p?w@h/q", "postgresql://me@h/q"),
+        ("postgresql://me:p?a=b&c@h/q?port=1", "postgresql://me@h/q?port=1"),
+        ("postgresql://h/q?%70assword=pw&port=1", "postgresql://h/q?port=1"),
+        ("postgresql://h/q?sslpassword=a&scram_client_key=b", "postgresql://h/q"),
+        ("postgresql://:pw@h/q", "postgresql://@h/q"),
     ],
 )
 def test_a_password_is_taken_out_of_an_address_and_nothing_else(url, rest):
     assert without_password(url) == rest
+
+
+@pytest.mark.parametrize(
+    "credentials", ["me:{}/b", "me:{}@b", "me:a?{}/b", "me@{}:pw", "{}/me:pw", "h:5?password=a"]
+)
+def test_credentials_that_could_end_in_two_places_are_refused_without_quoting_them(
+    refusal, credentials
+):
+    error = refusal(SCHEDULER_DB_URL=f"postgresql://{credentials.format(SECRET)}@{SECRET}/queue")
+
+    assert "write @, / and ? in a name or password as %40, %2F and %3F" in str(error)
+    assert SECRET not in f"{error} {error!r}"

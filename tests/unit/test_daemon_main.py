@@ -283,7 +283,15 @@ def test_a_reload_with_a_bad_configuration_keeps_the_old_one(config):
     assert "TICK_SEC='soon'" in log_of(config)
 
 
-@pytest.mark.parametrize("change", [{"tmux_socket": "other"}, {"home": None}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tmux_socket": "other"},
+        {"home": None},
+        {"scheduler_db_url": "sqlite:////nowhere/other.db"},
+        {"host_name": "other"},
+    ],
+)
 def test_a_reload_cannot_move_the_house(config, tmp_path, change):
     change = {name: value or tmp_path / "elsewhere" for name, value in change.items()}
     moved = msgspec.structs.replace(config, **change)
@@ -295,7 +303,7 @@ def test_a_reload_cannot_move_the_house(config, tmp_path, change):
         load=lambda: moved,
     )
 
-    assert "home and TMUX_SOCKET need a restart" in log_of(config)
+    assert "home, SCHEDULER_DB_URL, TMUX_SOCKET and HOST_NAME need a restart" in log_of(config)
 
 
 def test_a_reload_without_a_source_of_settings_starts_afresh_with_the_same(config):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from scheduler_modules.errors import DatabaseUnavailable
 from tests.cli_world import CliWorld, Stream, run_elsewhere, steps
 
 TWO_WINDOWS = "windows: [{role: one, command: a}, {role: two, command: b}]"
@@ -240,7 +241,7 @@ def test_a_retry_is_announced_and_its_run_followed(cli):
     answer = cli.call("follow", "1")
 
     assert (answer.code, answer.lines) == (0, ["first go", "second go"])
-    assert "retry 1 of 1 in 29s" in answer.err
+    assert "○ 1 build queued: retry 1 of 1" in answer.err
     assert "● 1 build running: attempt 2\n" in answer.err
 
 
@@ -256,6 +257,93 @@ def test_a_run_that_came_and_went_between_two_looks_is_read(cli):
     cli.meanwhile = steps(all_of_it)
 
     assert cli.call("follow", "1").out == "quick\n"
+
+
+def test_what_a_person_queued_again_between_two_looks_is_announced(wide):
+    for stem in ("web", "docs"):
+        wide.add(stem)
+    wide.tick()
+    wide.start_daemon()
+
+    def fail_again():
+        wide.queue.retry(1)
+        wide.tick(2)
+        wide.finish(1, 4)
+        wide.tick(2)
+
+    wide.meanwhile = steps(
+        lambda: wide.finish(1, 3), lambda: None, fail_again, lambda: wide.finish(2)
+    )
+
+    answer = wide.call("follow", "1-2")
+
+    steps_of_1 = [line for line in answer.err.splitlines() if " 1 web " in line]
+    assert steps_of_1 == ["● 1 web running", "✗ 1 web failed: exit 3", "✗ 1 web failed: exit 4"]
+
+
+def test_many_that_are_queued_are_told_in_one_line(cli):
+    cli.add_running()
+    for number in range(30):
+        cli.add(f"job-{number}")
+    cli.meanwhile = press_ctrl_c
+
+    answer = cli.call("follow", "--all")
+
+    assert answer.err.splitlines()[:2] == [
+        "● 1 build running",
+        "○ 30 queued; each is told when it goes on",
+    ]
+    assert "job-" not in answer.err
+
+
+def test_those_of_many_that_start_later_are_told_then(cli):
+    cli.add_running()
+    for number in range(30):
+        cli.add(f"job-{number}")
+    cli.start_daemon()
+    cli.meanwhile = steps(
+        lambda: cli.finish(1), lambda: None, lambda: None, lambda: None, press_ctrl_c
+    )
+
+    assert "● 2 job-0 running" in cli.call("follow", "--all").err
+
+
+def test_json_tells_each_of_many(cli):
+    for number in range(30):
+        cli.add(f"job-{number}")
+    cli.meanwhile = press_ctrl_c
+
+    assert len(cli.call("follow", "--all", "--json").lines) == 30
+
+
+def test_a_database_that_goes_away_is_told_once_and_waited_for(cli, monkeypatch):
+    cli.add_running()
+    cli.start_daemon()
+    real = cli.store.open_runs
+
+    def refuse(host=None):
+        raise DatabaseUnavailable("task_queue.db cannot be opened")
+
+    def come_back():
+        monkeypatch.setattr(cli.store, "open_runs", real)
+        cli.finish(1, said="at last\n")
+
+    # The daemon of this world shares the store: it stands still meanwhile.
+    def go():
+        cli.stop_daemon()
+        monkeypatch.setattr(cli.store, "open_runs", refuse)
+
+    def start():
+        come_back()
+        cli.start_daemon()
+
+    cli.meanwhile = steps(go, *[lambda: None] * 5, start)
+
+    answer = cli.call("follow", "1")
+
+    assert (answer.code, answer.out) == (0, "at last\n")
+    assert answer.err.count("task_queue.db cannot be opened") == 1
+    assert "the database answers again" in answer.err
 
 
 def test_one_that_failed_makes_the_exit_code_1(wide):

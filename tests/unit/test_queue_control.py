@@ -199,7 +199,7 @@ def test_a_group_with_projects_that_have_not_ended_stays(world, is_running):
     if is_running:
         world.queue.claim_next("daemon")
 
-    with pytest.raises(NotPossible, match="still has 1 projects"):
+    with pytest.raises(NotPossible, match="still has 1 project that has not ended"):
         world.control.remove_group("night")
 
     assert world.control.group("night").name == "night"

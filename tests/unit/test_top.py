@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from scheduler_modules.cli import top_data
 from scheduler_modules.cli.context import Cli
 from scheduler_modules.cli.output import Terminal
+from scheduler_modules.cli.top_data import QUEUED_SHOWN
 from scheduler_modules.commands.top import GATHER_PAUSE_SEC, LOOK_SEC, Top
 from scheduler_modules.errors import DatabaseUnavailable, SchedulerError
+from scheduler_modules.queue_control import QueueControl
 from tests.cli_world import CliWorld, FakeParts, Stream, run_elsewhere
 
 SNAPSHOTS = Path(__file__).parent / "top_snapshots"
@@ -88,6 +91,10 @@ def top():
         return screen
 
     return run
+
+
+def make_control(world):
+    return QueueControl(world.make_container().queue_manager().moves)
 
 
 @pytest.fixture
@@ -204,10 +211,7 @@ def test_a_log_that_cannot_be_read_says_so(busy, top, monkeypatch):
 
 
 def test_a_queue_at_rest_is_told_on_top(busy, top):
-    moves = busy.make_container().queue_manager().moves
-    from scheduler_modules.queue_control import QueueControl
-
-    control = QueueControl(moves)
+    control = make_control(busy)
     control.set_limit("night", 2)
     control.pause_group("night")
     control.pause_queue()
@@ -263,6 +267,55 @@ def test_a_filter_that_matches_nothing_says_so(busy, top):
     assert 'nothing matches "zzz"; Esc shows all' in top(busy, list("/zzz"), []).last
 
 
+@pytest.fixture
+def crowded(tmp_path):
+    """A world with more projects than are shown, and one odd one at the end of the queue."""
+    world = CliWorld(tmp_path)
+    for number in range(QUEUED_SHOWN + 20):
+        world.add(f"job-{number}")
+    world.add("needle", priority=-5)
+    return world
+
+
+@pytest.mark.parametrize("typed", ["needle", "NEED", "eedl", "221", "dle 221"])
+def test_a_filter_finds_what_is_beyond_those_shown(crowded, top, typed):
+    screen = top(crowded, ["/", *("space" if key == " " else key for key in typed)], [])
+
+    assert "needle" in screen.last
+    assert "1 match" in screen.frames[-1][0]
+    assert "searched" not in screen.last
+
+
+def test_a_filter_is_dropped_with_what_it_found(crowded, top):
+    screen = top(crowded, list("/needle"), "enter", "esc", [])
+
+    assert "needle" not in screen.last
+    assert "21 not shown" in screen.frames[-1][0]
+
+
+def test_a_filter_says_how_many_it_searched_where_that_is_not_all(crowded, top, monkeypatch):
+    monkeypatch.setattr(top_data, "QUEUED_SEARCHED", 210)
+
+    screen = top(crowded, list("/eedl"), [])
+
+    assert "0 match, searched 210 of 221" in screen.frames[-1][0]
+
+
+@pytest.mark.parametrize("typed", ["needle", "221"])
+def test_a_beginning_of_a_name_and_an_id_are_found_wherever_they_are(
+    crowded, top, monkeypatch, typed
+):
+    monkeypatch.setattr(top_data, "QUEUED_SEARCHED", 210)
+
+    assert "1 match" in top(crowded, ["/", *typed], []).frames[-1][0]
+
+
+def test_what_waits_in_a_paused_queue_is_found_by_that_word(crowded, top):
+    make_control(crowded).pause_queue()
+
+    assert f"{QUEUED_SHOWN} match" in top(crowded, list("/paused"), []).frames[-1][0]
+
+
 def test_help_lists_every_key(busy, top):
     shown = top(busy, "?", []).last
 
@@ -309,6 +362,38 @@ def test_a_bell_that_breaks_ends_nothing(busy, top):
     screen = top(busy, *[[]] * 3, changes=[bell])
 
     assert "site" in screen.last
+
+
+def test_a_broken_bell_is_not_waited_for_until_it_works_again(busy, top):
+    bell = Bell()
+    bell.is_broken = True
+
+    def mend():
+        bell.is_broken = False
+
+    screen = top(busy, [], [], [], mend, [], [], changes=[bell])
+
+    # Only by looking is it known to be broken.
+    _first, *heard = [bool(files) for sec, files in screen.waits if sec == LOOK_SEC]
+    assert (heard[0], heard[-1]) == (False, True)
+
+
+def test_a_database_that_hangs_is_asked_again_within_half_a_minute(busy, top, monkeypatch):
+    real = busy.store.counts
+
+    def hang():
+        busy.clock.advance(30)
+        raise DatabaseUnavailable("task_queue.db is locked")
+
+    def mend():
+        monkeypatch.setattr(busy.store, "counts", real)
+
+    monkeypatch.setattr(busy.store, "counts", hang)
+
+    screen = top(busy, [], mend, *[[]] * 32)
+
+    assert "is locked" in screen.frames[0][1]
+    assert "is locked" not in screen.last
 
 
 def test_a_screen_of_another_size_is_drawn_afresh(busy, top):
@@ -375,6 +460,19 @@ def test_x_and_y_end_a_run_as_failed(busy, top):
     run = busy.run(1)
     assert (run.reported, run.reported_note) == ("failed", "ended by a person, in top")
     assert "its run is being ended" in screen.last
+
+
+def test_what_only_a_daemon_can_do_is_told_where_none_runs(busy, top):
+    busy.stop_daemon()
+
+    assert "a daemon has to see to that" in top(busy, "x", "y", []).last
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_p_says_so_too(busy, top, times):
+    busy.stop_daemon()
+
+    assert "a daemon has to see to that" in top(busy, *["p"] * times, []).last
 
 
 def test_x_and_anything_else_do_nothing(busy, top):

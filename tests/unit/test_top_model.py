@@ -361,3 +361,28 @@ def test_a_state_cannot_be_changed_in_place():
         seeing().role = 3
 
     assert msgspec.structs.replace(seeing(), role=3).role == 3
+
+
+# -- nothing to act on --------------------------------------------------------------------------
+
+ABOUT_ONE = ["enter", "p", "s", "r", "x", "+", "=", "-", "tab", "backtab", "j", "pgdn", "G", "l"]
+
+
+@pytest.mark.parametrize("key", ABOUT_ONE)
+def test_a_key_about_a_project_says_why_nothing_came_of_it(key):
+    state, effects = pressed(seeing(), key)
+
+    assert (state.remark, effects) == ("there are no projects yet", [])
+
+
+@pytest.mark.parametrize("key", ABOUT_ONE)
+def test_where_a_filter_leaves_nothing_it_says_that(key):
+    state, effects = pressed(seeing(filter_text="zz"), key)
+
+    assert (state.remark, effects) == ('nothing matches "zz"; Esc shows all', [])
+
+
+def test_the_log_is_left_also_when_nothing_is_there_any_more():
+    state, _ = pressed(seeing(is_log_full=True), "l")
+
+    assert (state.is_log_full, state.remark) == (False, "")
