@@ -11,6 +11,7 @@ from scheduler_modules.cli.edge import guarded
 from scheduler_modules.cli.verb import (
     COMPLETE_VARIABLE,
     PROGRAM,
+    bad_value,
     help_option,
     shared_options,
     unknown_verb,
@@ -209,6 +210,8 @@ def _usage_text(error: click.ClickException, argv: Sequence[str]) -> str:
     if isinstance(error, click.NoSuchOption):
         close = f' (did you mean "{error.possibilities[0]}"?)' if error.possibilities else ""
         text = f'unknown option "{(option or "")[:40]}"{close}'
+    elif isinstance(error, click.BadParameter) and not isinstance(error, click.MissingParameter):
+        text = bad_value(error)
     else:
         text = error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scheduler_modules.adapters.wakeup import SelectorWakeup
     from scheduler_modules.ports import (
         Clock,
+        DutyLock,
         Locks,
         Processes,
         RunFiles,
@@ -166,10 +167,19 @@ def open_run_files(config: SchedulerConfig) -> "RunFiles":
 
 
 def open_locks(config: SchedulerConfig, clock: "Clock") -> "Locks":
-    """Return the locks below `home`."""
-    from scheduler_modules.adapters.lock import FileLocks
+    """Return the locks below `home`, and what other homes with this database must not hold."""
+    from scheduler_modules.adapters.lock import FileLocks, open_launcher_file
 
-    return FileLocks(config.locks_dir, clock)
+    host = host_name(config)
+
+    def open_launcher() -> "DutyLock":
+        if is_postgres(config):
+            from scheduler_modules.adapters.postgres_lock import PostgresLauncherLock
+
+            return PostgresLauncherLock(config.scheduler_db_url, host, clock)
+        return open_launcher_file(database_path(config), host, clock)
+
+    return FileLocks(config.locks_dir, clock, host=host, open_launcher=open_launcher)
 
 
 def host_name(config: SchedulerConfig) -> str:

@@ -127,7 +127,11 @@ def _check(folder: Path) -> None:
         hint = f"chmod go-w {shlex.quote(str(folder))}"
         raise UnusableHome(folder, f"others may write in it; to go on: {hint}")
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
-        raise UnusableHome(folder, "cannot be written")
+        raise UnusableHome(
+            folder,
+            "cannot be written: check its permissions and that its disk is not mounted read-only, "
+            "or name another folder with --home",
+        )
 
 
 @contextmanager

@@ -23,7 +23,11 @@ _HOST = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?"
 _SERVER = r"[A-Za-z0-9_.:\[\]-]{0,255}"
 _SOCKET_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 _WORD = r"\S+"
-_IN_URL = r"(?i)(pass\w{0,20}=)[^&\s]*"
+# The name of a parameter that is written with escapes may be anything.
+_IN_URL = r"(?i)((?:(?:pass|secret|scram_)\w{0,20}|[?&]\w{0,20}%[\w%]{0,60})=)[^&\s]*"
+_SECRETS = frozenset(
+    {"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
+)
 _CONTROL = "[\x00-\x1f\x7f-\x9f\ud800-\udfff]"
 _TRUTH = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
@@ -64,16 +68,45 @@ def _without_credentials(word: re.Match[str]) -> str:
 
 
 def without_password(url: str) -> str:
-    """Return a database's URL without the password in it, if it has one."""
+    """Return a database's URL without the password in it, if it has one, and other secrets."""
     if not url.startswith(_POSTGRES):
         return url
-    scheme, _, rest = url.partition("://")
+    credentials, rest = _at_credentials(url)
     address, question, query = rest.partition("?")
-    authority, slash, database = address.partition("/")
-    credentials, at, host = authority.rpartition("@")
-    user = credentials.partition(":")[0]
-    kept = "&".join(part for part in query.split("&") if not re.match("(ssl)?password=", part))
-    return f"{scheme}://{user}{at}{host}{slash}{database}{question if kept else ''}{kept}"
+    kept = "&".join(part for part in query.split("&") if not _is_secret_parameter(part))
+    user = "" if credentials is None else credentials.partition(":")[0] + "@"
+    scheme = url.partition("://")[0]
+    return f"{scheme}://{user}{address}{question if kept else ''}{kept}"
+
+
+def is_ambiguous(url: str) -> bool:
+    """Whether half of a password may be taken for the host or database of a PostgreSQL URL.
+
+    So it is where an @ or / stands unescaped in the credentials, or an @ in a parameter: before
+    the first /, parameters pass for credentials.
+    """
+    credentials, rest = _at_credentials(url)
+    return "@" in rest or "=" in (credentials or "").partition("?")[2]
+
+
+def _at_credentials(url: str) -> tuple[str | None, str]:
+    """Return the credentials (None: there are none) and what follows, cut as libpq does.
+
+    They end at the first @, if no / stands before it; a ? does not end them.
+
+    Source: PostgreSQL's fe-connect.c, conninfo_uri_parse_options.
+    """
+    rest = url.partition("://")[2]
+    end = re.search("[@/]", rest)
+    if end is None or end[0] == "/":
+        return None, rest
+    return rest[: end.start()], rest[end.end() :]
+
+
+def _is_secret_parameter(part: str) -> bool:
+    from urllib.parse import unquote
+
+    return unquote(part.partition("=")[0]).strip().lower() in _SECRETS
 
 
 def shown_in_error(text: str, variable: str = "", is_secret: bool = False) -> str:
@@ -189,6 +222,7 @@ def _parse_database_url(text: str) -> str:
     if text.startswith(_POSTGRES):
         # What stands behind it is libpq's business: several hosts, a socket, a service.
         _require(is_plain(text) and re.fullmatch(_WORD, text) and text.partition("://")[2])
+        _require(not is_ambiguous(text))
         return text
     _require(text.startswith(_SQLITE))
     return _url_of_file(text.removeprefix(_SQLITE))
@@ -220,7 +254,7 @@ _FILE = Rule(parse=_parse_file, allowed="the path of a file", is_path=True)
 _DB_URL = Rule(
     parse=_parse_database_url,
     allowed="sqlite:/// and an absolute path (sqlite:////home/me/task_queue.db), or "
-    "postgresql://USER@HOST/DATABASE",
+    "postgresql://USER@HOST/DATABASE (write @, / and ? in a name or password as %40, %2F and %3F)",
 )
 _DB_PATH = Rule(parse=_url_of_file, allowed="the absolute path of a file", is_path=True)
 

@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 REFUSAL = "Another scheduler is already running. Exiting to prevent duplicates."
 
+_MOVED = "home, SCHEDULER_DB_URL, TMUX_SOCKET and HOST_NAME need a restart"
+
 Load = Callable[[], SchedulerConfig]
 
 
@@ -137,8 +139,13 @@ def _reloaded(config: SchedulerConfig, load: Load | None) -> SchedulerConfig:
     except SchedulerError as error:
         logger.error("reload_refused", extra={"error": str(error)})
         return config
-    if (fresh.home, fresh.tmux_socket) != (config.home, config.tmux_socket):
-        logger.error("reload_refused", extra={"error": "home and TMUX_SOCKET need a restart"})
+    if _house_of(fresh) != _house_of(config):
+        logger.error("reload_refused", extra={"error": _MOVED})
         return config
     logger.info("daemon_reloaded")
     return fresh
+
+
+def _house_of(config: SchedulerConfig) -> tuple[object, ...]:
+    """Return what the locks we hold and the runs we follow hang on."""
+    return config.home, config.scheduler_db_url, config.tmux_socket, config.host_name

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Collection
 
-from scheduler_modules.ports import Lock, Locks
+from scheduler_modules.ports import DutyLock, Locks
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class DutyKeeper:
     An old daemon doing the same work holds the mode lock of that work, or the plain one. So a
     duty also needs the first for ourselves and the second unheld by an old daemon. What is of no
     use without the rest is given back, or two daemons could each keep the other from a duty.
+    Launching needs a lock that other homes know, too: one launches for a host of a database.
     """
 
     def __init__(self, locks: Locks, mode: str, duties: Collection[str]) -> None:
@@ -48,6 +49,8 @@ class DutyKeeper:
         self._mode = mode
         self._wanted = [duty for duty in DUTIES if duty in duties]
         self._refused: set[str] = set()
+        self._twin: str | None = None
+        """Who launches for our host from another home, in words; None: nobody."""
 
     @property
     def duties(self) -> tuple[str, ...]:
@@ -76,7 +79,8 @@ class DutyKeeper:
 
     def tell(self, trouble: str | None) -> None:
         """Let `status` know what keeps this daemon from its work; None: nothing does."""
-        self._locks.mode(self._mode).tell(trouble)
+        said = "; ".join(words for words in (self._twin, trouble) if words)
+        self._locks.mode(self._mode).tell(said or None)
 
     def release(self) -> None:
         """Give every duty up."""
@@ -97,20 +101,36 @@ class DutyKeeper:
         return False
 
     def _first_refusing(self, duty: str) -> str | None:
+        if duty == LAUNCH:
+            self._twin = None
         if self._mode != DEFAULT_MODE and duty in _OLD_MODE_OF_DUTY:
             plain = self._locks.mode(DEFAULT_MODE)
             if not plain.is_free() and self._locks.duty(_PLAIN).is_free():
                 return plain.holder()
-        for lock in self._needed(duty):
+        for lock in self._needed_at_home(duty):
             if not lock.try_acquire():
                 return lock.holder()
-        return None
+        return self._refusing_twin() if duty == LAUNCH else None
+
+    def _refusing_twin(self) -> str | None:
+        launcher = self._locks.launcher()
+        if not launcher.try_acquire():
+            self._twin = (
+                f"another daemon launches for host {self._locks.host} on this database: "
+                f"give one of them another HOST_NAME (held by {launcher.holder()})"
+            )
+        return self._twin
 
     def _give_back(self, duty: str) -> None:
-        for lock in self._needed(duty):
+        # The last first: whoever gets the first is then not refused the others.
+        for lock in reversed(self._needed(duty)):
             lock.release()
 
-    def _needed(self, duty: str) -> list[Lock]:
+    def _needed(self, duty: str) -> list[DutyLock]:
+        launcher = [self._locks.launcher()] if duty == LAUNCH else []
+        return [*self._needed_at_home(duty), *launcher]
+
+    def _needed_at_home(self, duty: str) -> list[DutyLock]:
         own = self._locks.duty(duty)
         old_mode = _OLD_MODE_OF_DUTY.get(duty)
         if old_mode is None or old_mode == self._mode:

@@ -162,8 +162,8 @@ class RunFiles(Protocol):
         ...
 
 
-class Lock(Protocol):
-    """A lock between processes that ends with its holder."""
+class DutyLock(Protocol):
+    """What whoever does a duty must hold; it ends with its holder."""
 
     def try_acquire(self) -> bool:
         """Take it, or return False at once. Holding it already: True."""
@@ -175,19 +175,24 @@ class Lock(Protocol):
         """Say again that we hold it; call it now and then while it is held.
 
         False: it was taken from us (somebody deleted the lock's file and another process holds
-        the new one), or was never held. What it protects must stop.
+        the new one; the connection it hung on was lost), or was never held. What it protects
+        must stop.
         """
-        ...
-
-    def is_free(self) -> bool:
-        """Return whether nobody holds it, ourselves included. Takes and keeps nothing."""
         ...
 
     @property
     def is_held(self) -> bool: ...
 
     def holder(self) -> str:
-        """Say in words who holds it, as far as can be known."""
+        """Say in words who holds it, as far as can be known. Never fails."""
+        ...
+
+
+class Lock(DutyLock, Protocol):
+    """A lock between processes of one machine that others can look at."""
+
+    def is_free(self) -> bool:
+        """Return whether nobody holds it, ourselves included. Takes and keeps nothing."""
         ...
 
     def holder_pid(self) -> int | None:
@@ -204,7 +209,12 @@ class Lock(Protocol):
 
 
 class Locks(Protocol):
-    """Locks by name, in one folder."""
+    """Locks by name, those of one home, and the one that all homes with our database share."""
+
+    @property
+    def host(self) -> str:
+        """The name that runs started from this home are recorded under."""
+        ...
 
     def duty(self, name: str) -> Lock:
         """Return the lock of one duty: `launch`, `checkin` or `notify`."""
@@ -212,6 +222,14 @@ class Locks(Protocol):
 
     def mode(self, name: str) -> Lock:
         """Return the lock an old daemon of that mode takes: `default`, `queue` or `checkin`."""
+        ...
+
+    def launcher(self) -> DutyLock:
+        """Return the lock of all who launch from our database for our `host`, whatever their home.
+
+        Runs belong to a host. Two homes have two tmux servers: each would take the other's runs
+        for lost.
+        """
         ...
 
 

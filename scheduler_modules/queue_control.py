@@ -65,7 +65,7 @@ class QueueControl:
         for group in self._store.groups():
             if group.name == name:
                 return group
-        raise NotFound(f"there is no group {name!r}; `groups` lists them")
+        raise NotFound(f"there is no group {name!r}; `group list` shows them")
 
     def set_limit(self, name: str, max_running: int | None) -> None:
         """Let at most so many projects of a group run at once; a new group is made.
@@ -113,7 +113,8 @@ class QueueControl:
                 raise NotPossible("the default group cannot be removed")
             if not self._store.remove_group(name):
                 used = group.queued + group.running
-                raise NotPossible(f"group {name} still has {used} projects that have not ended")
+                have = "1 project that has" if used == 1 else f"{used} projects that have"
+                raise NotPossible(f"group {name} still has {have} not ended")
             self._moves.tell(FactName.GROUP_REMOVED, group=name)
 
     # -- one project ------------------------------------------------------------------------

@@ -142,21 +142,26 @@ class QueueManager:
                 except NotPossible as error:
                     refused.add(claimable.project.id)
                     self._store.hold_project(claimable.project.id, self._clock.now())
-                    self._moves.tell(
-                        FactName.PROJECT_HELD, claimable.project.id, reason=str(error)
-                    )
+                    self._moves.tell(FactName.PROJECT_HELD, claimable.project.id, reason=str(error))
 
-    def remove(self, project_id: int) -> None:
+    def remove(self, project_id: int, *, only: Project | None = None) -> list[str]:
         """Take a project that is not running out of the database; its facts stay.
 
+        `only`: as it was shown to a person. Returns the tokens of its runs.
+
         Raises:
-            ProjectNotFound, NotPossible
+            ProjectNotFound
+            NotPossible: it runs, is not as it was shown, or has met what another still needs.
         """
         with self._moves.transaction():
             project = self._moves.get(project_id)
+            if only is not None:
+                self._moves.refuse_changed(project, only)
+            self._moves.refuse_needed(project)
             if project.state is ProjectState.PROCESSING:
                 raise NotPossible(f"project {project_id} is running: fail it first, then remove it")
-            if any(run.cleaned_at is None for run in self._store.runs_of(project_id)):
+            runs = self._store.runs_of(project_id)
+            if any(run.cleaned_at is None for run in runs):
                 raise NotPossible(
                     f"project {project_id}: what is left of its run has not been ended yet; "
                     "a daemon does that"
@@ -169,6 +174,7 @@ class QueueManager:
                 spec_path=project.spec_path,
                 status=project.status,
             )
+        return [run.token for run in runs]
 
     # -- operator's moves -------------------------------------------------------------------
 

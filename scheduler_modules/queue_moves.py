@@ -1,5 +1,6 @@
 """Guarded changes of one project or run, each inside its caller's transaction."""
 
+import itertools
 import logging
 import threading
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from scheduler_modules.model import (
     Run,
     RunPhase,
 )
+from scheduler_modules.utils import one_line
 
 if TYPE_CHECKING:
     from scheduler_modules.ports import Clock
@@ -37,6 +39,8 @@ _OWN_BUSINESS = frozenset(
     }
 )
 """What a daemon does with a run it holds: no other has to act on it."""
+
+_MAY_STILL_RUN = tuple(state for state in ProjectState if state is not ProjectState.COMPLETED)
 
 
 class QueueMoves:
@@ -143,3 +147,40 @@ class QueueMoves:
         culprit = queue_rules.find_cycle(spec_key, after_keys, waiting)
         if culprit is not None:
             raise InvalidInput(f"after: {culprit} waits for {spec_key}, so neither would ever run")
+
+    def refuse_changed(self, project: Project, shown: Project) -> None:
+        """Let pass what has come to no other end, and to none anew, since it was shown."""
+        if (project.stored_status, project.completed_at) != (
+            shown.stored_status,
+            shown.completed_at,
+        ):
+            raise NotPossible(f"project {project.id} changed meanwhile; it was left")
+
+    def refuse_needed(self, project: Project) -> None:
+        """Let pass what no other project needs. What has not come to a good end helps none."""
+        if project.state not in {ProjectState.COMPLETED, ProjectState.RECOVERED}:
+            return
+        for project_id in self.needed_by(project):
+            raise NotPossible(
+                f"{_about(project)} is needed by {_about(self.get(project_id))}, which may still "
+                "run: remove that first"
+            )
+
+    def needed_by(self, project: Project) -> list[int]:
+        """Return the projects that may still run, and only while this one stands there.
+
+        None do if a newer project of its spec stands for it.
+        """
+        key = self.store.spec_key_of(project.id)
+        if key is None:
+            return []
+        found = self.store.dependents(key, _MAY_STILL_RUN)
+        waiting = sorted(itertools.chain.from_iterable(found.values()))
+        if not waiting:
+            return []
+        known = {entry.spec_key: entry for entry in self.store.dependencies(waiting[0])}
+        return waiting if known[key].project_id == project.id else []
+
+
+def _about(project: Project) -> str:
+    return f"project {project.id} ({one_line(project.name, 60)})"

@@ -14,6 +14,7 @@ from scheduler_modules.model import (
     Group,
     NewProject,
     Project,
+    ProjectState,
     Run,
     Task,
 )
@@ -115,8 +116,20 @@ class QueueStore(Protocol):
         """
         ...
 
-    def counts(self) -> dict[str, int]:
-        """Return the number of projects by canonical status."""
+    def counts(self, *, batch_id: str | None = None, group: str | None = None) -> dict[str, int]:
+        """Return the number of projects by canonical status; of a batch, of a group, or of all."""
+        ...
+
+    def held_count(self) -> int:
+        """Return how many queued projects are set aside."""
+        ...
+
+    def waiting_in_vain(self, limit: int) -> list[Project]:
+        """Return queued projects that wait for what will not come unless a person does something.
+
+        That is a spec that was never queued, or whose newest project has ended otherwise than
+        well. What waits for those in turn is none of them. Order as `projects`.
+        """
         ...
 
     def next_claimable(self, now: float, host: str, max_running: int) -> Claimable | None:
@@ -162,8 +175,13 @@ class QueueStore(Protocol):
         """Return what the project waits for, as it stands now."""
         ...
 
-    def dependents(self, spec_key: str) -> list[str]:
-        """Return the spec keys of queued projects that wait for this spec."""
+    def dependents(
+        self, spec_key: str, statuses: Collection[str] = (ProjectState.QUEUED,)
+    ) -> dict[str, list[int]]:
+        """Return the ids of projects that name this spec in `after`, by their own specs' keys.
+
+        Only of projects with these canonical statuses.
+        """
         ...
 
     def spec_key_of(self, project_id: int) -> str | None:

@@ -8,12 +8,15 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import stat
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 from scheduler_modules.adapters.lock_text import HolderText
 from scheduler_modules.errors import DiskFull, SchedulerError
-from scheduler_modules.ports import Clock
+from scheduler_modules.ports import Clock, DutyLock
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +24,8 @@ _TRIES = 100
 # A prober may be put to sleep by the system while it probes, for some milliseconds.
 _PROBE_TRIES = 20_000
 _KERNEL_LOCKS = Path("/proc/locks")
+_NOT_IN_A_NAME = r"[^A-Za-z0-9_.-]"
+_MAX_NAME = 64
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK
 _PROBLEMS = {
     errno.ELOOP: "is a symbolic link",
@@ -30,12 +35,30 @@ _PROBLEMS = {
 
 
 class FileLocks:
-    """The port `Locks`: one file a lock, in a folder that only we may write."""
+    """The port `Locks`: one file a lock, in a folder that only we may write.
 
-    def __init__(self, locks_dir: Path, clock: Clock) -> None:
+    `open_launcher` opens the lock that is shared with other homes, when it is first asked for;
+    None: there are no others.
+    """
+
+    def __init__(
+        self,
+        locks_dir: Path,
+        clock: Clock,
+        *,
+        host: str = "",
+        open_launcher: Callable[[], DutyLock] | None = None,
+    ) -> None:
         self._locks_dir = locks_dir
         self._clock = clock
+        self._host = host
+        self._open_launcher = open_launcher
+        self._launcher: DutyLock | None = None
         self._locks: dict[str, FileLock] = {}
+
+    @property
+    def host(self) -> str:
+        return self._host
 
     def duty(self, name: str) -> "FileLock":
         """Return the lock of a duty, the same object for the same name."""
@@ -44,6 +67,13 @@ class FileLocks:
     def mode(self, name: str) -> "FileLock":
         """Return the lock of a mode, under the name and with the text old daemons know."""
         return self._lock(f"scheduler-{name}.lock", name)
+
+    def launcher(self) -> DutyLock:
+        """Return what `open_launcher` opened."""
+        if self._launcher is None:
+            opened = self._open_launcher and self._open_launcher()
+            self._launcher = opened or self._lock("launcher.lock", "launch")
+        return self._launcher
 
     def _lock(self, file_name: str, mode: str) -> "FileLock":
         if file_name not in self._locks:
@@ -66,9 +96,10 @@ class FileLock:
     Source: flock(2), fork(2).
     """
 
-    def __init__(self, path: Path, text: HolderText) -> None:
+    def __init__(self, path: Path, text: HolderText, *, makes_folder: bool = True) -> None:
         self._path = path
         self._text = text
+        self._makes_folder = makes_folder
         self._file: int | None = None
 
     @property
@@ -198,8 +229,10 @@ class FileLock:
         try:
             # No truncation, ever: the file may be somebody's held lock.
             file = os.open(self._path, flags | _FLAGS, 0o600)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
             if flags & os.O_CREAT:
+                if not self._makes_folder:
+                    raise self._refusal(error) from error
                 self._make_folder()
             return None
         except OSError as error:
@@ -223,6 +256,18 @@ class FileLock:
             return DiskFull(f"no space left to make the lock file {self._path}")
         default = f"cannot be opened: {error.strerror}"
         return SchedulerError(f"lock file {self._path} {_PROBLEMS.get(error.errno or 0, default)}")
+
+
+def open_launcher_file(database: Path, host: str, clock: Clock) -> FileLock:
+    """Return the lock of those who launch for a host from an SQLite file: beside the file itself.
+
+    The folder is not made: where the database's is gone, a new one would hide that.
+    """
+    name = re.sub(_NOT_IN_A_NAME, "_", host)[:_MAX_NAME]
+    if name != host:
+        name += f"-{zlib.crc32(host.encode(errors='surrogateescape')):08x}"
+    path = Path(f"{os.path.realpath(database)}.launch-{name}.lock")
+    return FileLock(path, HolderText("launch", clock), makes_folder=False)
 
 
 def _flock_of(line: str, file: os.stat_result) -> int | None:

@@ -78,7 +78,7 @@ class PostgresBell:
     def _take_arrived(self) -> bool:
         with self._guard, contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._arrival)
-        self._connection, self._arrived = self._arrived, None
+            self._connection, self._arrived = self._arrived, None
         return self._connection is not None
 
     # -- the thread that connects -----------------------------------------------------------

@@ -6,6 +6,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from scheduler_modules.adapters.sql_database import NotUnique
+from scheduler_modules.config_values import is_ambiguous
 from scheduler_modules.errors import (
     DatabaseUnavailable,
     DiskFull,
@@ -56,6 +57,11 @@ def server_of(url: str) -> str:
     Raises:
         DatabaseUnavailable: it is no such URL.
     """
+    if is_ambiguous(url):
+        raise DatabaseUnavailable(
+            "SCHEDULER_DB_URL cannot be read: "
+            "write @, / and ? in a name or password as %40, %2F and %3F"
+        )
     try:
         parts = conninfo_to_dict(url)
     except psycopg.Error:

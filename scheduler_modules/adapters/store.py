@@ -163,9 +163,21 @@ class SqlStore(QueueStore):
                     self._database.change(name, project_id=project.id)
         return removed == 1
 
-    def counts(self) -> dict[str, int]:
+    def held_count(self) -> int:
+        ((count,),) = self._database.rows("held_count")
+        return int(count)
+
+    def waiting_in_vain(self, limit: int) -> list[Project]:
+        rows = self._database.rows("waiting_in_vain", limit=convert.row_limit(limit))
+        return [convert.project_from_row(row) for row in rows]
+
+    def counts(self, *, batch_id: str | None = None, group: str | None = None) -> dict[str, int]:
+        if batch_id is None and group is None:
+            rows = self._database.rows("counts")
+        else:
+            rows = self._database.rows("counts_of", batch_id=batch_id, group_name=group)
         found: dict[str, int] = {}
-        for status, number in self._database.rows("counts"):
+        for status, number in rows:
             word = canonical_status(convert.text_or_none(status))
             found[word] = found.get(word, 0) + number
         return {word: number for word, number in found.items() if number}
@@ -206,11 +218,14 @@ class SqlStore(QueueStore):
         rows = self._database.rows("dependencies", project_id=project_id)
         return [convert.dependency_from_row(row) for row in rows]
 
-    def dependents(self, spec_key: str) -> list[str]:
-        rows = self._database.rows(
-            "dependents", spec_key=spec_key, **_spelled([ProjectState.QUEUED])
-        )
-        return [row[0] for row in rows]
+    def dependents(
+        self, spec_key: str, statuses: Collection[str] = (ProjectState.QUEUED,)
+    ) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        rows = self._database.rows("dependents", spec_key=spec_key, **_spelled(statuses))
+        for key, project_id in rows:
+            found.setdefault(key, []).append(project_id)
+        return found
 
     def spec_key_of(self, project_id: int) -> str | None:
         rows = self._database.rows("spec_key", project_id=project_id)

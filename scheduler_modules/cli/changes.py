@@ -79,11 +79,13 @@ def answer_all(cli: Cli, results: Iterator[Result]) -> int:
 
 
 def said_one_by_one(cli: Cli, results: Iterator[Result]) -> Iterator[Result]:
-    """Pass results on, each after a line about it."""
+    """Pass results on, each after a line about it; with `--quiet` that is its id."""
     for result in results:
         if result.error is not None:
             cli.terminal.error(result.error)
-        elif not cli.terminal.is_json and not cli.terminal.is_quiet:
+        elif cli.terminal.is_quiet and not cli.terminal.is_json:
+            cli.terminal.line(str(result.id))
+        elif not cli.terminal.is_json:
             name = one_line(result.name or "", 60)
             cli.terminal.line(f"{result.id}  {name}  {result.outcome}")
         yield result

@@ -4,11 +4,20 @@ Looking is all it does: no home, no database and no daemon comes into being by t
 what is wrong is not said into a half-typed line.
 """
 
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 import click
-from click.shell_completion import CompletionItem, shell_complete
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ShellComplete,
+    add_completion_class,
+    get_completion_class,
+    shell_complete,
+)
 
 from scheduler_modules.cli.context import Cli
 from scheduler_modules.cli.log_lines import roles_of
@@ -21,11 +30,66 @@ from scheduler_modules.utils import one_line
 
 MOST = 50
 """Projects that are looked at; nobody reads a longer list."""
-# A shell takes what it is given as a word of a command line.
-_PLAIN = re.compile(r"[A-Za-z0-9@%_+=:,./-]+")
+_BASH_SPECIAL = re.compile(r"[^\w@%+=:,./-]")
+_SPECIAL_IN_QUOTES = {"'": frozenset("'"), '"': frozenset('"$`\\!')}
 
 Items = list[CompletionItem]
 Runs = dict[int, Run]
+
+
+class _Bash(BashComplete):
+    """Bash puts what it is offered into the line as it is: so it is offered as it must be typed."""
+
+    source_template = BashComplete.source_template.replace(
+        "read type value", "read -r type value"
+    ).replace("+=($value)", '+=("$value")')
+
+    def format_completion(self, item: CompletionItem) -> str:
+        if item.type != "plain":
+            return super().format_completion(item)
+        quote = _open_quote(os.environ["COMP_WORDS"])
+        if not quote:
+            return f"plain,{_BASH_SPECIAL.sub(_escaped, item.value)}"
+        # Bash ends the quotes itself; inside them not every character can be typed.
+        is_possible = _SPECIAL_IN_QUOTES[quote].isdisjoint(item.value)
+        return f"plain,{item.value}" if is_possible else ""
+
+
+class _Fish(FishComplete):
+    """Fish quotes by itself; a comma in a name must not end it."""
+
+    source_template = FishComplete.source_template.replace(
+        'string split ","', 'string split --max 1 ","'
+    )
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\{found[0]}"
+
+
+def _open_quote(line: str) -> str:
+    """Return the quote in which a half-typed line ends; empty: in none."""
+    quote, place = "", 0
+    while place < len(line):
+        letter = line[place]
+        if letter == "\\" and quote != "'":
+            place += 1
+        elif quote:
+            quote = "" if letter == quote else quote
+        elif letter in _SPECIAL_IN_QUOTES:
+            quote = letter
+        place += 1
+    return quote
+
+
+for _kind in (_Bash, _Fish):
+    add_completion_class(_kind)
+
+
+def completer(root: click.Command, shell: str) -> ShellComplete | None:
+    """Return what makes a shell's script; None: it is none that we know."""
+    kind = get_completion_class(shell)
+    return None if kind is None else kind(root, {}, PROGRAM, COMPLETE_VARIABLE)
 
 
 def complete(root: click.Group, cli: Cli, instruction: str) -> int:
@@ -87,7 +151,9 @@ def _is_there(cli: Cli) -> bool:
 
 
 def _fits(value: str, incomplete: str) -> bool:
-    return value.lower().startswith(incomplete.lower()) and _PLAIN.fullmatch(value) is not None
+    """Whether it goes on from what is typed and can be typed: else there is the id."""
+    is_word = value.isprintable() and not value.startswith("-")
+    return is_word and value.lower().startswith(incomplete.lower())
 
 
 # -- projects -----------------------------------------------------------------------------------

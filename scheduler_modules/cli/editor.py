@@ -14,6 +14,8 @@ from scheduler_modules.errors import InvalidInput, NotPossible
 
 VARIABLES = ("VISUAL", "EDITOR")
 FALLBACKS = ("nano", "vi")
+# As a shell tells it, and as the kernel does.
+_INTERRUPTED = {128 + signal.SIGINT, -signal.SIGINT}
 
 
 def editor_argv(environ: Mapping[str, str]) -> list[str]:
@@ -41,7 +43,7 @@ def run_editor(path: Path, environ: Mapping[str, str]) -> None:
 
     Raises:
         InvalidInput, NotPossible: see `editor_argv`; or it did not start, or not end well.
-        KeyboardInterrupt: we are to end.
+        KeyboardInterrupt: we are to end, or Ctrl-C has ended the editor.
     """
     argv = editor_argv(environ)
     with _left_alone():
@@ -50,6 +52,8 @@ def run_editor(path: Path, environ: Mapping[str, str]) -> None:
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or str(error)
             raise NotPossible(f"the editor {argv[0]} cannot be started: {why}") from error
+    if code in _INTERRUPTED:
+        raise KeyboardInterrupt
     if code != 0:
         how = f"exit {code}" if code > 0 else f"signal {-code}"
         raise NotPossible(f"the editor {argv[0]} did not end well ({how})")

@@ -51,12 +51,14 @@ def parse_moment(text: str, now: float, zone: tzinfo | None = None) -> float:
     still to come is meant; one that it skips is as long after the change as it says.
 
     Raises:
-        InvalidInput: it is no moment, or it is past.
+        InvalidInput: it is no moment, it is past, or more than ten years away.
     """
     words = text.strip().lower()
     if from_now := re.fullmatch(_FROM_NOW, words):
         return now + parse_span(from_now[1])
     for at in _candidates(words, text, now, zone):
+        if at - now > MAX_SPAN_SEC:
+            raise InvalidInput(f'"{one_line(text, 40)}" is more than ten years from now')
         if at > now:
             return at
     is_of_today = re.fullmatch(_TODAY, words) is not None

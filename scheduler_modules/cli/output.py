@@ -4,7 +4,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from scheduler_modules.errors import OutputLost, ReaderGone, SchedulerError
@@ -13,6 +13,7 @@ from scheduler_modules.utils import one_line
 # JSON escapes C0 by itself. DEL, C1, line separators, and the marks that turn text around.
 _LEFT_BY_JSON = r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 _DIM, _RED, _YELLOW, _GREEN, _BOLD = "2", "31", "33", "32", "1"
+_LEAST_WIDTH = 40
 
 
 class Terminal:
@@ -71,6 +72,17 @@ class Terminal:
             OutputLost, ReaderGone
         """
         self.write(text + "\n")
+
+    def prose(self, text: str, look: Callable[[str], str] = str) -> None:
+        """Write a sentence: on a terminal it is broken between words, in a pipe it is one line.
+
+        `look` colours each line.
+
+        Raises:
+            OutputLost, ReaderGone
+        """
+        for line in _broken(text) if self.is_pretty else [text]:
+            self.line(look(line))
 
     def write(self, text: str) -> None:
         """Write data as it is.
@@ -135,7 +147,8 @@ class Terminal:
     def next_step(self, command: str) -> None:
         """Tell a person what to type next; scripts are not told."""
         if self.is_pretty:
-            self.talk(self._styled_talk(f"    next: {command}", _DIM))
+            for line in _broken(f"    next: {command}"):
+                self.talk(self._styled_talk(line, _DIM))
 
     def error(self, text: str) -> None:
         """Say on one line what is wrong; nothing silences it."""
@@ -234,6 +247,20 @@ def json_text(value: Any) -> str:
 
         return json.dumps(value, separators=(",", ":"))
     return re.sub(_LEFT_BY_JSON, lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _broken(text: str) -> list[str]:
+    """Return a text as lines that fit the terminal; words stay in one piece, to be copied."""
+    import shutil
+    import textwrap
+
+    room = max(_LEAST_WIDTH, shutil.get_terminal_size().columns)
+    if len(text) <= room:
+        return [text]
+    indent = " " * (len(text) - len(text.lstrip()) + 2)
+    return textwrap.wrap(
+        text, room, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _is_tty(stream: TextIO | None) -> bool:

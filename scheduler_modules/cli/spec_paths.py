@@ -1,12 +1,17 @@
-"""Paths of specs as people give them: files, folders, patterns a shell has filled in, stdin."""
+"""Paths of specs as people give them: files, folders, patterns a shell has filled in, stdin.
+
+And where the file of a project's spec is.
+"""
 
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from scheduler_modules.cli.context import Cli
 from scheduler_modules.cli.output import Terminal
 from scheduler_modules.cli.refs import read_text
 from scheduler_modules.errors import InvalidInput, SpecError
+from scheduler_modules.model import Project
 
 SUFFIX = ".md"
 
@@ -95,3 +100,8 @@ def _specs_of(folder: str) -> Iterator[str]:
 
 def _refuse(error: OSError) -> None:
     raise InvalidInput(f"{error.filename}: cannot be read: {error.strerror}") from error
+
+
+def spec_file(cli: Cli, project: Project) -> Path:
+    """Return where the daemon looks for a spec: old rows are meant from the folder of the queue."""
+    return Path(project.base_dir or cli.config.home, project.spec_path).absolute()

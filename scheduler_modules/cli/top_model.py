@@ -7,7 +7,7 @@ import msgspec
 
 from scheduler_modules.cli.views import Card
 from scheduler_modules.cli.words import ENDED_WORDS, SUCCESS_WORDS
-from scheduler_modules.model import ProjectState
+from scheduler_modules.model import Project, ProjectState
 from scheduler_modules.utils import one_line
 
 PRIORITY_STEP = 1
@@ -114,14 +114,23 @@ def row_from(card: Card) -> Row:
         is_held=project.held_at is not None,
         is_pause_wanted=run is not None and run.is_pause_wanted,
         token=None if run is None else run.token,
-        found_by=f"{project.id} {project.name} {card.word} {project.group}".lower(),
+        found_by=found_by(project, card.word),
     )
 
 
 def passing(cards: Sequence[Card], filter_text: str) -> list[Card]:
     """Return the cards in which every word of the filter is found."""
-    words = filter_text.lower().split()
-    return [card for card in cards if all(word in row_from(card).found_by for word in words)]
+    return [card for card in cards if has_all(row_from(card).found_by, filter_text)]
+
+
+def found_by(project: Project, word: str) -> str:
+    """Return what a filter looks in; `word`: the project's state as it is told."""
+    return f"{project.id} {project.name} {word} {project.group}".lower()
+
+
+def has_all(text: str, filter_text: str) -> bool:
+    """Whether every word of the filter is found in this lower-case text."""
+    return all(word in text for word in filter_text.lower().split())
 
 
 def see(state: TopState, cards: Sequence[Card]) -> TopState:
@@ -190,7 +199,16 @@ def _in_question(state: TopState, key: str) -> Step:
     return _replace(answered, remark="nothing was done"), None
 
 
+def nothing_shown(filter_text: str) -> str:
+    """Return why no project is shown."""
+    if filter_text:
+        return f'nothing matches "{filter_text}"; Esc shows all'
+    return "there are no projects yet"
+
+
 def _in_list(state: TopState, key: str) -> Step:
+    if not state.rows and key in _ABOUT_ONE and not (key == "l" and state.is_log_full):
+        return _refused(state, nothing_shown(state.filter_text))
     if key in _MOVES:
         return _moved(state, key), None
     if key in _LOOKS:
@@ -198,8 +216,7 @@ def _in_list(state: TopState, key: str) -> Step:
     if key in {"q", "ctrl-c", "ctrl-d"}:
         return state, Effect(Act.QUIT)
     if key in _ACTS:
-        row = state.selected
-        return (state, None) if row is None else _acted(state, row, key)
+        return _acted(state, state.rows[state.place], key)
     return state, None
 
 
@@ -207,6 +224,7 @@ _MOVES = {"up": -1, "k": -1, "down": 1, "j": 1, "pgup": 0, "pgdn": 0, "home": 0,
 _MOVES |= {"g": 0, "G": 0}
 _LOOKS = frozenset({"l", "tab", "backtab", "/", "a", "?", "esc"})
 _ACTS = frozenset({"enter", "p", "s", "r", "x", "+", "=", "-"})
+_ABOUT_ONE = frozenset(_MOVES) | _ACTS | {"tab", "backtab", "l"}
 
 
 def _moved(state: TopState, key: str) -> TopState:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from scheduler_modules.cli.tables import lines_of, row_of
 from scheduler_modules.cli.top_data import Pane, Queue, Standing
-from scheduler_modules.cli.top_model import Mode, TopState
+from scheduler_modules.cli.top_model import Mode, TopState, nothing_shown
 from scheduler_modules.cli.views import Card
 from scheduler_modules.cli.words import group_label, status_word
 from scheduler_modules.model import ProjectState
@@ -145,10 +145,21 @@ def _headline(view: View, width: int) -> Text:
     line.append(f"   {_counts(queue)}", style="dim")
     left_out = sum(queue.counts.values()) - len(queue.cards)
     if view.state.filter_text:
-        line.append(f"   {len(view.shown)} match")
+        line.append(f"   {_matches(len(view.shown), queue)}")
     elif left_out > 0:
         line.append(f"   {left_out:,} not shown", style="dim")
     return _fitted(line, width)
+
+
+def _matches(shown: int, queue: Queue) -> str:
+    """Return how many pass the filter, and in how many it has looked where those are not all."""
+    left_out, total = queue.matches_left_out, sum(queue.counts.values())
+    told = [f"{shown + left_out:,} match"]
+    if left_out:
+        told.append(f"{left_out:,} not shown")
+    if queue.searched is not None and queue.searched < total:
+        told.append(f"searched {queue.searched:,} of {total:,}")
+    return ", ".join(told)
 
 
 def _counts(queue: Queue) -> str:
@@ -200,7 +211,7 @@ def _table(view: View, layout: Layout) -> list[Text]:
 
 def _nothing(view: View) -> str:
     if view.state.filter_text:
-        return f'nothing matches "{view.state.filter_text}"; Esc shows all'
+        return nothing_shown(view.state.filter_text)
     return "no projects yet; next: tmux-orchestrator add SPEC"
 
 

@@ -160,6 +160,30 @@ def unknown_verb(name: str, known: Sequence[str], program: str) -> str:
     return f'unknown verb "{name[:40]}" ({hint})'
 
 
+def bad_value(error: click.BadParameter) -> str:
+    """Return what is said of a value that cannot be used: what it is to be."""
+    param = error.param
+    if param is None:
+        return error.message
+    name = max(param.opts, key=len)
+    told = _kind_of(param.type)
+    if told and " is not " in error.message:
+        return f"{name} is {told}"
+    return f"{name}: {error.message.rstrip('.')}"
+
+
+def _kind_of(kind: "click.ParamType[Any]") -> str:
+    """Return what a value of that type is; nothing where its own complaint is plain."""
+    if isinstance(kind, click.Choice):
+        return f"one of {', '.join(map(str, kind.choices))}"
+    if not isinstance(kind, click.IntRange | click.FloatRange):
+        return ""
+    noun = "a whole number" if isinstance(kind, click.IntRange) else "a number"
+    if kind.max is None:
+        return f"{noun}, {kind.min:,} or more"
+    return f"{noun} from {kind.min:,} to {kind.max:,}"
+
+
 def help_option() -> click.Option:
     """Return `-h`, `--help`; it writes where data goes, and says so if that fails."""
     return click.Option(

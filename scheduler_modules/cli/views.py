@@ -25,10 +25,14 @@ from scheduler_modules.model import (
     Run,
     RunPhase,
 )
-from scheduler_modules.utils import one_line, short_duration
+from scheduler_modules.store_port import QueueStore
+from scheduler_modules.utils import iso_utc, one_line, short_duration
 
 BY_PROJECT, BY_GROUP, BY_QUEUE = "project", "group", "queue"
 """What may be paused."""
+IN_VAIN_SHOWN = 50
+"""How many of the projects that wait in vain lists show."""
+_LOOKS = 3
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,13 +61,13 @@ class Cards:
         self.cli = cli
         self._store = cli.store
         self._now = cli.clock.now()
-        self._open = {run.project_id: run for run in self._store.open_runs()}
         self._host = cli.host
-        self._being_ended = {run.project_id for run in self._store.uncleaned_runs(self._host)}
+        # Notes that scripts read hold still: no "5m ago", no clock of this machine.
+        self._is_exact = not cli.terminal.is_pretty
 
     def make(self, project: Project) -> Card:
-        """Return the card of one project."""
-        run = self._open.get(project.id)
+        """Return the card of one project; where it has changed since it was read, as it is now."""
+        project, run = self._at_one_moment(project)
         if project.state is ProjectState.QUEUED:
             return self._queued(project)
         needs_you, note = None, one_line(project.error_message or "")
@@ -85,12 +89,37 @@ class Cards:
             elsewhere=run.host if run is not None and run.host != self._host else None,
         )
 
+    def word(self, project: Project) -> str:
+        """Return the word of a card without making it."""
+        if project.state is not ProjectState.QUEUED:
+            return state_word(project, self._open.get(project.id))
+        return PAUSED if self._pause_of(project)[0] else state_word(project, None)
+
     def could_start(self, project: Project) -> bool:
         """Whether a queued project waits for nothing but a slot."""
         is_early = project.not_before is not None and project.not_before > self._now
         if is_early or self._pause_of(project)[0] or project.host not in {None, self._host}:
             return False
         return all(entry.is_met for entry in self._store.dependencies(project.id))
+
+    def _at_one_moment(self, project: Project) -> tuple[Project, Run | None]:
+        """Return a project with its open run.
+
+        It and the runs were read one after the other. Only what has no run although nothing has
+        changed meanwhile is run by another program.
+        """
+        run = self._open.get(project.id)
+        for _ in range(_LOOKS):
+            if project.state is not ProjectState.PROCESSING or run is not None:
+                break
+            runs = self._store.runs_of(project.id)
+            fresh = self._store.project(project.id)
+            if fresh is None:
+                break
+            is_same, project = fresh == project, fresh
+            if is_same:
+                return project, next((run for run in runs if run.ended_at is None), None)
+        return project, run
 
     def _queued(self, project: Project) -> Card:
         found = self._store.dependencies(project.id)
@@ -101,7 +130,9 @@ class Cards:
             project=project,
             run=None,
             word=state_word(project, None) if paused is None else PAUSED,
-            note=f"! {needs_you}" if needs_you else why or self._queued_note(project, waits_for),
+            note="; ".join(filter(None, (f"! {needs_you}", why)))
+            if needs_you
+            else why or self._queued_note(project, waits_for),
             needs_you=needs_you,
             waits_for=waits_for,
             paused=paused,
@@ -111,12 +142,24 @@ class Cards:
     def _pause_of(self, project: Project) -> tuple[str | None, str]:
         """Return what a person has paused, so that it does not start, and that in words."""
         if project.held_at is not None:
-            return BY_PROJECT, f"stashed {short_duration(self._now - project.held_at)} ago"
+            return BY_PROJECT, f"stashed {self._since(project.held_at)}"
         if project.group in self._paused_groups:
             return BY_GROUP, f"group {group_label(project.group)} is paused"
         if self._is_queue_paused:
             return BY_QUEUE, "the queue is paused"
         return None, ""
+
+    def _since(self, at: float) -> str:
+        return f"since {iso_utc(at)}" if self._is_exact else f"{short_duration(self._now - at)} ago"
+
+    @cached_property
+    def _open(self) -> dict[int, Run]:
+        # Read after the projects: what was claimed meanwhile is still queued for the caller.
+        return {run.project_id: run for run in self._store.open_runs()}
+
+    @cached_property
+    def _being_ended(self) -> frozenset[int]:
+        return frozenset(run.project_id for run in self._store.uncleaned_runs(self._host))
 
     @cached_property
     def _paused_groups(self) -> frozenset[str]:
@@ -140,16 +183,21 @@ class Cards:
         return ", ".join(filter(None, (there, self._pause_note(run), _progress_note(run))))
 
     def _pause_note(self, run: Run) -> str:
+        is_pending = self._has_daemon or run.host != self._host
         if not run.is_pause_wanted:
-            return ""
+            if run.paused_boot_sec is None:
+                return ""
+            going_on = "its processes are being let go on"
+            return going_on if is_pending else "stopped; a daemon has to let it go on"
         if run.paused_boot_sec is None:
-            is_stopped = self._has_daemon or run.host != self._host
-            who = "its processes are being stopped" if is_stopped else "a daemon has to stop it"
+            who = "its processes are being stopped" if is_pending else "a daemon has to stop it"
             return who if run.phase is not RunPhase.STARTING else "paused once it has started"
         clock = self.cli.clock
         if run.host != self._host or run.boot_id != clock.boot_id():
             return ""
-        return f"paused {short_duration(clock.since_boot_sec() - run.paused_boot_sec)} ago"
+        # Two clocks are read, so that what is below a second differs from look to look.
+        ago_sec = clock.since_boot_sec() - run.paused_boot_sec
+        return f"paused {self._since(round(self._now - ago_sec))}"
 
     def _queued_note(self, project: Project, waits_for: tuple[Dependency, ...]) -> str:
         if project.id in self._being_ended:
@@ -165,13 +213,17 @@ class Cards:
         if project.retries_used > 0 and not waits_for:
             said.append(self._retry_note(project, is_waiting))
         elif is_waiting:
-            said.append(start_note(project.not_before or 0, self._now))
+            at = project.not_before or 0
+            said.append(start_note(at, self._now, is_exact=self._is_exact))
         return ", ".join(said)
 
     def _retry_note(self, project: Project, is_waiting: bool) -> str:
         note = f"retry {project.retries_used} of {self._retries(project)}"
         if is_waiting:
-            note += f" in {short_duration((project.not_before or 0) - self._now)}"
+            at = project.not_before or 0
+            note += (
+                f" at {iso_utc(at)}" if self._is_exact else f" in {short_duration(at - self._now)}"
+            )
         return one_line(f"{note}: {project.error_message or 'it failed'}")
 
     def _retries(self, project: Project) -> str:
@@ -180,11 +232,36 @@ class Cards:
         return str(max(plan.retries, project.retries_used)) if plan else "?"
 
 
-def start_note(at: float, now: float) -> str:
-    """Return when a project starts: `starts 22:30 (in 4h00m)`."""
+def first_queued(
+    store: QueueStore,
+    limit: int | None,
+    *,
+    batch_id: str | None = None,
+    group: str | None = None,
+) -> list[Project]:
+    """Return the first queued projects; before them what waits in vain, wherever it stands.
+
+    Of the latter at most `IN_VAIN_SHOWN` are looked for. `limit` None: all that are queued.
+    """
+    found = store.projects([ProjectState.QUEUED], batch_id=batch_id, group=group, limit=limit)
+    if limit is None:
+        return found
+    known = {project.id for project in found}
+    in_vain = (
+        project
+        for project in store.waiting_in_vain(IN_VAIN_SHOWN)
+        if project.id not in known
+        and batch_id in {None, project.batch_id}
+        and group in {None, project.group}
+    )
+    return [*in_vain, *found]
+
+
+def start_note(at: float, now: float, *, is_exact: bool = False) -> str:
+    """Return when a project starts: `starts 22:30 (in 4h00m)`; exactly, in UTC, for scripts."""
     from scheduler_modules.cli.moments import start_text
 
-    return start_text(at, now)
+    return f"starts {iso_utc(at)}" if is_exact else start_text(at, now)
 
 
 def is_dead_end(entry: Dependency) -> bool:

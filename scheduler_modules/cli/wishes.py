@@ -1,4 +1,4 @@
-"""When and where a project is to run, as options of `add` and `edit` say it."""
+"""When, where and after what a project is to run, as options say it; which groups there are."""
 
 import re
 from collections.abc import Sequence
@@ -7,6 +7,10 @@ from pathlib import Path
 from scheduler_modules.cli.context import Cli
 from scheduler_modules.cli.refs import LAST, find_one
 from scheduler_modules.errors import InvalidInput, NotFound, NotPossible
+from scheduler_modules.utils import one_line
+
+AT_ONCE = frozenset({"now", "none"})
+"""What `--start-at` calls no start time."""
 
 _HOST = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,252}"
 
@@ -22,14 +26,16 @@ def host_name(word: str) -> str:
     return word
 
 
-def start_time(cli: Cli, text: str) -> float:
-    """Return the moment that `--start-at` means.
+def start_time(cli: Cli, text: str) -> float | None:
+    """Return the moment that `--start-at` means; None: at once.
 
     Raises:
         InvalidInput: it is none, or it is past.
     """
     from scheduler_modules.cli.moments import parse_moment
 
+    if text.strip().lower() in AT_ONCE:
+        return None
     try:
         return parse_moment(text, cli.clock.now())
     except InvalidInput as error:
@@ -66,3 +72,23 @@ def _key(cli: Cli, word: str) -> str:
             f"--after: project {project.id} was queued by another program; give its spec's path"
         )
     return key
+
+
+def known_group(cli: Cli, name: str | None) -> None:
+    """Let the name of a group pass that was made, or that projects still belong to; None, too.
+
+    Raises:
+        NotFound: there is no such group.
+    """
+    if name is not None and not cli.store.projects(group=name, limit=1):
+        cli.control.group(name)
+
+
+def known_batch(cli: Cli, name: str | None) -> None:
+    """Let the name of a batch pass that projects are of; None, too.
+
+    Raises:
+        NotFound: no project is.
+    """
+    if name is not None and not cli.store.projects(batch_id=name, limit=1):
+        raise NotFound(f'no project is of batch "{one_line(name, 60)}"')

@@ -184,6 +184,8 @@ _IMPLIED = frozenset(
 
 def _detail_text(fact: Fact, key: str) -> str:
     value = fact.detail[key]
+    if key == "start_at" and value is None:
+        return "starts at once"
     if value is None or key in _TOLD_ELSEWHERE or (fact.name, key) in _IMPLIED:
         return ""
     if key == "outcome":

@@ -1,7 +1,7 @@
 """`add`: queue specs, all of them or none."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -20,7 +20,7 @@ from scheduler_modules.cli.verb import (
     verb,
 )
 from scheduler_modules.cli.views import Card, Cards
-from scheduler_modules.cli.words import ago
+from scheduler_modules.cli.words import ago, group_label
 from scheduler_modules.config_values import is_plain
 from scheduler_modules.errors import (
     EXIT_DONE,
@@ -46,6 +46,10 @@ class _Wish(msgspec.Struct, frozen=True, kw_only=True):
     may_be_missing: bool
     host: str | None = None
     start_at: float | None = None
+    start_text: str | None = None
+    """As it was typed."""
+    after: tuple[str, ...] = ()
+    """As they were typed."""
     after_keys: tuple[str, ...] = ()
 
 
@@ -85,7 +89,7 @@ def add_verb(
 ) -> int:
     """Queue specs. A folder means all *.md in it; - reads paths from stdin, one a line.
 
-    If one of them cannot be used, none is added.
+    If one of them cannot be used, none is added. One that is queued already is left as it is.
     """
     wish = _Wish(
         project_folder=_folder(project),
@@ -104,8 +108,9 @@ def add_verb(
     with cli.store.transaction():
         results = [queue.enqueue(new, again=again) for new in wanted]
     _answer(cli, results)
-    refused = [result for result in results if _is_refused(result)]
-    return EXIT_STATE if refused else EXIT_DONE
+    unmet = [_warn_unmet(cli, result, wish) for result in results if not result.is_new]
+    is_refused = any(map(_is_refused, results))
+    return EXIT_STATE if is_refused or any(unmet) else EXIT_DONE
 
 
 def _timed(
@@ -118,6 +123,8 @@ def _timed(
         wish,
         host=None if host is None else host_name(host),
         start_at=None if start_at is None else start_time(cli, start_at),
+        start_text=start_at,
+        after=after,
         after_keys=after_keys(cli, after),
     )
 
@@ -193,6 +200,48 @@ def _is_refused(result: Enqueued) -> bool:
     return found is not None and found.state not in {ProjectState.QUEUED, ProjectState.PROCESSING}
 
 
+def _warn_unmet(cli: Cli, result: Enqueued, wish: _Wish) -> bool:
+    """Say which options say something else than what stands there already; whether any does."""
+    project = cli.store.project(result.project_id)
+    if project is None or _is_refused(result):
+        return False
+    options = dict(_unmet(cli, project, wish))
+    if not options:
+        return False
+    *others, last = (f"{name} {word}".rstrip() for name, word in options.items())
+    without = f"without {', '.join(others)} and {last}" if others else f"without {last}"
+    about = f"{project.id} ({one_line(project.name, 60)})"
+    if project.state is ProjectState.PROCESSING:
+        cli.terminal.warn(f"{about} runs already, {without}; it cannot be changed while it runs")
+        return True
+    is_stash = options.pop("--stash", None) is not None
+    edited = " ".join(f"{name} {word}" for name, word in options.items())
+    steps = [f"edit {project.id} {edited}"] if edited else []
+    steps += [f"stash {project.id}"] if is_stash else []
+    told = " && ".join(f"tmux-orchestrator {step}" for step in steps)
+    cli.terminal.warn(f"{about} stands there already, {without}; next: {told}")
+    return True
+
+
+def _unmet(cli: Cli, project: Project, wish: _Wish) -> Iterator[tuple[str, str]]:
+    """Give each option that a project does not fulfil, and the word for a shell."""
+    from shlex import quote
+
+    if wish.priority is not None and wish.priority != project.priority:
+        yield "--priority", str(wish.priority)
+    if wish.group is not None and wish.group != project.group:
+        yield "--group", group_label(wish.group)
+    if wish.host is not None and wish.host != project.host:
+        yield "--host", quote(wish.host)
+    if wish.start_text is not None and wish.start_at != project.not_before:
+        yield "--start-at", quote(wish.start_text)
+    known = {entry.spec_key for entry in cli.store.dependencies(project.id)}
+    if not known.issuperset(wish.after_keys):
+        yield "--after", " --after ".join(map(quote, wish.after))
+    if wish.is_stashed and project.held_at is None:
+        yield "--stash", ""
+
+
 def _answer(cli: Cli, results: list[Enqueued]) -> None:
     terminal, store = cli.terminal, cli.store
     found = [(result, store.project(result.project_id)) for result in results]
@@ -223,8 +272,11 @@ def _said(card: Card, ahead: dict[int, int], slots: str, now: float, is_new: boo
         return f"set aside (resume {project.id} lets it start)"
     if is_new and project.state is ProjectState.QUEUED:
         # Beyond those that were looked at nobody has counted.
-        count = ahead.get(project.id, f"at least {max(ahead.values(), default=0)}")
-        return f"queued ({card.note or f'{count} ahead'}; {slots})"
+        least = max(ahead.values(), default=0)
+        place = f"at least {least} ahead" if least else "behind others"
+        if project.id in ahead:
+            place = f"{ahead[project.id]} ahead"
+        return f"queued ({card.note or place}; {slots})"
     if is_new:
         # A daemon was faster than this answer.
         return card.word

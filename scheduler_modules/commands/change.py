@@ -15,6 +15,7 @@ from scheduler_modules.cli.changes import (
 from scheduler_modules.cli.context import Cli
 from scheduler_modules.cli.daemons import why_nothing_launches
 from scheduler_modules.cli.verb import PRIORITY, NumberVerb, group_option, pass_cli, verb
+from scheduler_modules.cli.wishes import known_batch, known_group
 from scheduler_modules.errors import InvalidInput, NotPossible
 from scheduler_modules.model import Project, ProjectState
 from scheduler_modules.utils import one_line
@@ -40,6 +41,8 @@ def retry_verb(
         raise InvalidInput("which projects? give ids, or --failed")
     if not failed and (group is not None or batch is not None):
         raise InvalidInput("--group and --batch choose among the failed: say --failed too")
+    known_group(cli, group)
+    known_batch(cli, batch)
 
     def change(project: Project) -> str:
         _refuse_in_words(project)

@@ -9,6 +9,7 @@ import msgspec
 from scheduler_modules.cli.changes import Change, Result, change_one, worst_of
 from scheduler_modules.cli.context import Cli
 from scheduler_modules.cli.verb import group_option, pass_cli, verb
+from scheduler_modules.cli.wishes import known_batch, known_group
 from scheduler_modules.cli.words import ENDED_WORDS, SUCCESS_WORDS, ago, status_word, symbol
 from scheduler_modules.errors import EXIT_DONE, InvalidInput, NotPossible
 from scheduler_modules.model import Project
@@ -66,8 +67,10 @@ def clean_verb(
 ) -> int:
     """Forget ended projects and delete their logs; specs and their folders stay.
 
-    Without --completed or --failed: both. What queued projects wait for is spared.
+    Without --completed or --failed: both. What others that may still run need is spared.
     """
+    known_group(cli, group)
+    known_batch(cli, batch)
     wish = _Wish(
         words=_words(completed, failed),
         group=group,
@@ -77,9 +80,12 @@ def clean_verb(
     )
     meant, needed = _meant(cli, wish)
     if needed:
-        cli.terminal.talk(f"spared, for queued projects wait for them: {len(needed)}")
-    if not meant or dry_run:
+        _tell_spared(cli, needed)
+    if dry_run or (not meant and cli.terminal.is_json):
         _show(cli, meant, "would go")
+        return EXIT_DONE
+    if not meant:
+        cli.terminal.talk("nothing to forget")
         return EXIT_DONE
     _confirm(cli, meant, yes)
     return _remove_all(cli, meant)
@@ -91,8 +97,22 @@ def _words(completed: bool, failed: bool) -> frozenset[str]:
     return SUCCESS_WORDS if completed else ENDED_WORDS - SUCCESS_WORDS
 
 
-def _meant(cli: Cli, wish: _Wish) -> tuple[list[Project], list[Project]]:
-    """Return ended projects, the last to end first: what is to go, and what is still needed."""
+def _tell_spared(cli: Cli, needed: Sequence[tuple[Project, int]]) -> None:
+    terminal = cli.terminal
+    terminal.talk(f"spared, for others that may still run need them: {len(needed)}")
+    for project, by in needed[:SHOWN]:
+        other = cli.store.project(by)
+        name = "" if other is None else f" ({one_line(other.name, 60)})"
+        terminal.talk(f"  {project.id}  {one_line(project.name, 60)}  is needed by {by}{name}")
+    if len(needed) > SHOWN:
+        terminal.talk(f"  and {len(needed) - SHOWN:,} more")
+
+
+def _meant(cli: Cli, wish: _Wish) -> tuple[list[Project], list[tuple[Project, int]]]:
+    """Return ended projects, the last to end first: what is to go, and what is still needed.
+
+    With the latter comes one that needs it.
+    """
     found = cli.store.projects(sorted(wish.words), group=wish.group, batch_id=wish.batch)
     found.sort(key=_ended_at, reverse=True)
     meant = [
@@ -100,9 +120,9 @@ def _meant(cli: Cli, wish: _Wish) -> tuple[list[Project], list[Project]]:
         for project in found[wish.keep :]
         if wish.ended_before is None or _ended_at(project) < wish.ended_before
     ]
-    needed = {project.id for project in meant if _is_waited_for(cli, project)}
-    going = [project for project in meant if project.id not in needed]
-    return going, [project for project in meant if project.id in needed]
+    stays = _needed(cli, meant)
+    going = [project for project in meant if project.id not in stays]
+    return going, [(project, stays[project.id]) for project in meant if project.id in stays]
 
 
 def _ended_at(project: Project) -> float:
@@ -110,9 +130,15 @@ def _ended_at(project: Project) -> float:
     return project.completed_at or project.started_at or project.enqueued_at or 0.0
 
 
-def _is_waited_for(cli: Cli, project: Project) -> bool:
-    key = cli.store.spec_key_of(project.id)
-    return key is not None and bool(cli.store.dependents(key))
+def _needed(cli: Cli, projects: Sequence[Project]) -> dict[int, int]:
+    """Return those that one that stays may still need to run, each with one such."""
+    needed_by = {project.id: cli.queue.moves.needed_by(project) for project in projects}
+    going = set(needed_by)
+    stays: dict[int, int] = {}
+    while found := {one: by for one in going for by in needed_by[one] if by not in going}:
+        stays |= found
+        going -= set(found)
+    return stays
 
 
 def _confirm(cli: Cli, projects: Sequence[Project], is_yes: bool) -> None:
@@ -144,7 +170,8 @@ def _remove_all(cli: Cli, projects: Sequence[Project]) -> int:
 
 def _removed(cli: Cli, projects: Sequence[Project]) -> Iterator[Result]:
     change = _remover(cli)
-    for project in projects:
+    # What has failed may need what went well: it goes first.
+    for project in sorted(projects, key=lambda project: project.status in SUCCESS_WORDS):
         result = change_one(project, change)
         if result.error is not None:
             cli.terminal.error(result.error)
@@ -153,10 +180,8 @@ def _removed(cli: Cli, projects: Sequence[Project]) -> Iterator[Result]:
 
 def _remover(cli: Cli) -> Change:
     def change(project: Project) -> str:
-        tokens = [run.token for run in cli.store.runs_of(project.id)]
-        cli.queue.remove(project.id)
-        # The row went first: a run that somebody queued again meanwhile keeps its logs.
-        for token in tokens:
+        # The row goes first: what somebody queued again meanwhile keeps its logs.
+        for token in cli.queue.remove(project.id, only=project):
             cli.run_files.remove(token)
             cli.run_files.remove_logs(token)
         return "removed"
@@ -173,13 +198,24 @@ def _show(cli: Cli, projects: Sequence[Project], what: str, *, is_talk: bool = F
     say = terminal.talk if is_talk else terminal.line
     shown = projects[:SHOWN] if terminal.is_interactive else projects
     for project in shown:
-        word = status_word(project.status)
-        line = f"{project.id}  {one_line(project.name, 60)}  {symbol(word)} {word}"
-        say(str(project.id) if terminal.is_quiet else f"{line} {ago(_ended_at(project), now)}")
+        if terminal.is_quiet:
+            say(str(project.id))
+        elif terminal.is_interactive or is_talk:
+            word = status_word(project.status)
+            line = f"{project.id}  {one_line(project.name, 60)}  {symbol(word)} {word}"
+            say(f"{line} {ago(_ended_at(project), now)}")
+        else:
+            say("\t".join(_record(project)))
     if len(projects) > len(shown):
         terminal.talk(f"and {len(projects) - len(shown):,} more")
     if not is_talk:
         terminal.talk(f"{_counted(len(projects))} {what}")
+
+
+def _record(project: Project) -> tuple[str, str, str, str]:
+    name = one_line(project.name) or "-"
+    ended = iso_utc(project.completed_at) or "-"
+    return str(project.id), status_word(project.status), name, ended
 
 
 def _told(project: Project) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import PurePath
 import click
 
 from scheduler_modules.cli.context import Cli
-from scheduler_modules.cli.verb import COMPLETE_VARIABLE, PROGRAM, pass_cli, verb
+from scheduler_modules.cli.verb import pass_cli, verb
 from scheduler_modules.errors import InvalidInput
 
 SHELLS = ("bash", "zsh", "fish")
@@ -20,12 +20,11 @@ SHELLS = ("bash", "zsh", "fish")
 @click.pass_context
 def completion_verb(context: click.Context, cli: Cli, shell: str | None) -> None:
     """Print the completion script of a shell; without a name, of the one in SHELL."""
-    from click.shell_completion import get_completion_class
+    from scheduler_modules.cli.completions import completer
 
     name = shell or PurePath(cli.environ.get("SHELL", "")).name
-    kind = get_completion_class(name) if name in SHELLS else None
-    if kind is None:
+    script = completer(context.find_root().command, name) if name in SHELLS else None
+    if script is None:
         raise InvalidInput(f"which shell? give one of {', '.join(SHELLS)}")
-    completer = kind(context.find_root().command, {}, PROGRAM, COMPLETE_VARIABLE)
     # Not source(): for bash that starts a bash to ask for its version.
-    cli.terminal.write(completer.source_template % completer.source_vars())
+    cli.terminal.write(script.source_template % script.source_vars())

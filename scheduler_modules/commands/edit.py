@@ -11,16 +11,18 @@ import msgspec
 from scheduler_modules.cli.changes import ABOUT_ONE, Change, change_each, projects_argument
 from scheduler_modules.cli.context import Cli
 from scheduler_modules.cli.editor import run_editor
+from scheduler_modules.cli.spec_paths import spec_file
 from scheduler_modules.cli.verb import PRIORITY, group_option, pass_cli, verb
 from scheduler_modules.cli.views import start_note
 from scheduler_modules.cli.wishes import after_keys, host_name, start_time
 from scheduler_modules.cli.words import group_label, status_word
-from scheduler_modules.errors import InvalidInput, SpecError
+from scheduler_modules.errors import InvalidInput, NotFound, SpecError
 from scheduler_modules.model import Project, ProjectState
 from scheduler_modules.spec import Spec, read_spec
 from scheduler_modules.utils import one_line
 
-NONE, NOW, ANY = "none", "now", "any"
+NONE, ANY = "none", "any"
+NOT_CHANGED = "not changed"
 
 
 class _Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,18 +67,17 @@ def edit_verb(
     """Edit a project's spec, or change by options what is queued.
 
     Without options the spec opens in the editor that VISUAL or EDITOR names. A queued project is
-    set aside meanwhile, and as long as its spec cannot be used.
+    set aside meanwhile, and as long as its spec cannot be used. Each project is tried on its own.
 
     PROJECT: an id, a range (40-42,45), a name or its beginning, @last, or - for stdin.
     """
-    is_start_told = start_at is not None and start_at.lower() != NOW
     wish = _Wish(
         priority=priority,
         group=group,
         start_at=start_at,
         after=_after(cli, after) if after else None,
         host=host if host is None or host.lower() == ANY else host_name(host),
-        not_before=start_time(cli, start_at or "") if is_start_told else None,
+        not_before=None if start_at is None else start_time(cli, start_at),
     )
     return change_each(cli, projects, _editor(cli) if wish.is_empty else _changer(cli, wish))
 
@@ -114,7 +115,7 @@ def _apply(cli: Cli, project: Project, wish: _Wish) -> Iterator[str]:
         is_early = wish.not_before is not None
         yield start_note(wish.not_before or 0, cli.clock.now()) if is_early else "starts at once"
     if wish.after is not None:
-        named = _named_in(project)
+        named = _named_in(cli, project)
         said = _set_after(cli, project, named, wish.after)
         yield f"{said} (as its spec says)" if named and not wish.after else said
     if wish.host is not None:
@@ -131,20 +132,17 @@ def _set_after(cli: Cli, project: Project, named: tuple[str, ...], others: tuple
     return f"after {told}"
 
 
-def _named_in(project: Project) -> tuple[str, ...]:
+def _named_in(cli: Cli, project: Project) -> tuple[str, ...]:
     """Return the keys of what the spec names; none where it cannot be read."""
     try:
-        return _keys(_path(project), read_spec(_path(project)))
+        path = spec_file(cli, project)
+        return _keys(path, read_spec(path))
     except SpecError:
         return ()
 
 
 def _keys(path: Path, spec: Spec) -> tuple[str, ...]:
     return tuple(os.path.realpath(path.parent / name) for name in spec.after)
-
-
-def _path(project: Project) -> Path:
-    return Path(project.base_dir or "", project.spec_path).absolute()
 
 
 # -- in an editor -------------------------------------------------------------------------------
@@ -158,6 +156,10 @@ def _editor(cli: Cli) -> Change:
         )
 
     def change(project: Project) -> str:
+        # An editor would make it anew, and empty.
+        if not spec_file(cli, project).exists():
+            shown = one_line(str(spec_file(cli, project)))
+            raise NotFound(f"project {project.id}: no such spec: {shown}")
         if project.state is not ProjectState.QUEUED:
             return _edit_besides(cli, project)
         with _set_aside(cli, project):
@@ -173,15 +175,33 @@ def _set_aside(cli: Cli, project: Project) -> Iterator[None]:
     try:
         yield
     except SpecError as error:
-        raise InvalidInput(
-            f"project {project.id} stays set aside: edit {project.id} again, "
-            f"or let it go on as it is with resume {project.id}"
-        ) from error
+        raise InvalidInput(_left_aside(project, "")) from error
     except BaseException:
-        _release(cli, project, is_ours)
+        # What broke off may have left anything behind.
+        if _is_usable(cli, project):
+            _release(cli, project, is_ours)
+        else:
+            cli.terminal.warn(_left_aside(project, ", for its spec cannot be used"))
         raise
     else:
         _release(cli, project, is_ours)
+
+
+def _left_aside(project: Project, why: str) -> str:
+    return (
+        f"project {project.id} stays set aside{why}: edit {project.id} again, "
+        f"or let it go on as it is with resume {project.id}"
+    )
+
+
+def _is_usable(cli: Cli, project: Project) -> bool:
+    """Whether a spec can be read; if not, it is said where and why."""
+    try:
+        read_spec(spec_file(cli, project))
+    except SpecError as error:
+        cli.terminal.error(str(error))
+        return False
+    return True
 
 
 def _release(cli: Cli, project: Project, is_ours: bool) -> None:
@@ -192,9 +212,11 @@ def _release(cli: Cli, project: Project, is_ours: bool) -> None:
 
 
 def _edit_queued(cli: Cli, project: Project) -> str:
-    path = _path(project)
-    before = _read(path)
+    path = spec_file(cli, project)
+    before, content = _read(path), _content(path)
     after = _edit(cli, path)
+    if _content(path) == content:
+        return NOT_CHANGED
     said = [] if before is None else list(_take_over(cli, project, before, after))
     return ", ".join(["edited", *said])
 
@@ -207,11 +229,13 @@ def _edit_besides(cli: Cli, project: Project) -> str:
     else:
         word = status_word(project.status)
         said = f"edited; it is {word}, and nothing runs it unless it is queued again"
+    path = spec_file(cli, project)
+    content = _content(path)
     try:
-        _edit(cli, _path(project))
+        _edit(cli, path)
     except SpecError as error:
         raise InvalidInput(f"project {project.id}: its spec was left as it is") from error
-    return said
+    return NOT_CHANGED if _content(path) == content else said
 
 
 def _edit(cli: Cli, path: Path) -> Spec:
@@ -238,6 +262,13 @@ def _read(path: Path) -> Spec | None:
         return None
 
 
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
 def _take_over(cli: Cli, project: Project, before: Spec, after: Spec) -> Iterator[str]:
     """Change what the queue keeps where the spec has come to say something else."""
     if after.priority != before.priority:
@@ -246,7 +277,7 @@ def _take_over(cli: Cli, project: Project, before: Spec, after: Spec) -> Iterato
     if after.group != before.group:
         cli.control.set_group(project.id, after.group or "")
         yield f"group {group_label(after.group or '')}"
-    path = _path(project)
+    path = spec_file(cli, project)
     named, named_before = _keys(path, after), _keys(path, before)
     if named != named_before:
         known = (entry.spec_key for entry in cli.store.dependencies(project.id))

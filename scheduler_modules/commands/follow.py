@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING
 import click
 
 from scheduler_modules.cli.context import Cli
-from scheduler_modules.cli.log_lines import VERIFY, LineCutter, roles_of, runs_after
+from scheduler_modules.cli.log_lines import VERIFY, LineCutter, roles_of
 from scheduler_modules.cli.verb import pass_cli, verb
-from scheduler_modules.cli.views import Card
+from scheduler_modules.cli.views import Card, launched
 from scheduler_modules.cli.words import symbol
 from scheduler_modules.commands.wait import Look, Reporter, Watch, ids_of
-from scheduler_modules.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, InvalidInput
-from scheduler_modules.model import Project, Run
+from scheduler_modules.errors import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    DatabaseUnavailable,
+    InvalidInput,
+)
+from scheduler_modules.model import Project, ProjectState, Run
 from scheduler_modules.utils import one_line
 
 if TYPE_CHECKING:
@@ -21,6 +27,10 @@ if TYPE_CHECKING:
 
 FIRST_LINES = 10
 MAX_LINES = 10_000_000
+MOST_TOLD_SINGLY = 8
+"""If more than these wait to begin with, they are told in one line."""
+AWAY_SEC = 2.0
+"""How long a database that has gone away is left alone."""
 _COLORS = ("36", "35", "34", "33", "32", "96", "95", "94", "93", "92")
 """One for each window in turn; red is for what has failed."""
 _LONGEST_LABEL = 40
@@ -51,11 +61,22 @@ def follow_verb(cli: Cli, projects: tuple[str, ...], follow_all: bool, lines: in
     watch = Watch(cli, ids, alone_sec=math.inf)
     report = FollowReporter(cli, ids, lines)
     try:
-        watch.until_ended(report)
+        _until_ended(cli, watch, report)
     except KeyboardInterrupt:
         cli.terminal.talk("stopped reading; the work goes on")
         return EXIT_INTERRUPTED
     return EXIT_DONE if watch.all_completed else EXIT_FAILED
+
+
+def _until_ended(cli: Cli, watch: Watch, report: "FollowReporter") -> None:
+    """Watch until all have ended; a database that goes away meanwhile is waited for."""
+    while True:
+        try:
+            watch.until_ended(report)
+            return
+        except DatabaseUnavailable as error:
+            report.miss_database(str(error))
+            cli.pause(AWAY_SEC)
 
 
 class FollowReporter(Reporter):
@@ -66,6 +87,8 @@ class FollowReporter(Reporter):
         self._labels = _Labels(cli, is_one=len(ids) == 1)
         self._followed = {number: _Followed(cli, self._labels, first_lines) for number in ids}
         self._said: dict[int, tuple[object, ...]] = {}
+        self._is_first = True
+        self._is_away = False
         self._remark: str | None = None
 
     def show(self, look: Look) -> None:
@@ -77,6 +100,12 @@ class FollowReporter(Reporter):
         for number, card in look.cards.items():
             if card is not None and self._followed[number].take_up(card):
                 self._announce(number, card)
+        if self._is_away:
+            self._is_away = False
+            self._cli.terminal.talk("the database answers again")
+        if self._is_first:
+            self._is_first = False
+            self._sum_up(look)
         for number, card in look.cards.items():
             followed = self._followed[number]
             followed.print_new(lambda role: role != VERIFY)
@@ -88,14 +117,40 @@ class FollowReporter(Reporter):
             self._cli.terminal.warn(look.remark)
         self._remark = look.remark
 
+    def miss_database(self, why: str) -> None:
+        """Say, once, that the database has gone away."""
+        if not self._is_away:
+            self._is_away = True
+            self._cli.terminal.flush()
+            self._cli.terminal.warn(f"{why}; waiting for it")
+
     def _announce(self, number: int, card: Card | None) -> None:
-        word = card.word if card is not None else "removed"
-        run = card.run if card is not None else None
-        step = (word, run and run.attempt, card and card.project.retries_used)
+        step = self._step(number, card)
         if self._said.get(number) == step:
             return
         self._said[number] = step
-        self._tell(number, card, word)
+        self._tell(number, card, card.word if card is not None else "removed")
+
+    def _step(self, number: int, card: Card | None) -> tuple[object, ...]:
+        """Return what a project has come to; its last run is part of that, going on or ended."""
+        if card is None:
+            return ("removed",)
+        return card.word, self._followed[number].last_token, card.project.retries_used
+
+    def _sum_up(self, look: Look) -> None:
+        """To begin with, say in one line what waits, where that is many."""
+        terminal = self._cli.terminal
+        if terminal.is_json:
+            return
+        waiting: dict[str, list[Card]] = {}
+        for card in filter(None, look.cards.values()):
+            if card.project.state is ProjectState.QUEUED and card.needs_you is None:
+                waiting.setdefault(card.word, []).append(card)
+        for word, cards in waiting.items():
+            if len(cards) > MOST_TOLD_SINGLY:
+                self._said.update((n, self._step(n, c)) for c in cards for n in [c.project.id])
+                told = f"{symbol(word)} {len(cards)} {word}; each is told when it goes on"
+                terminal.talk(terminal.dim_talk(told))
 
     def _tell(self, number: int, card: Card | None, word: str) -> None:
         terminal = self._cli.terminal
@@ -120,6 +175,8 @@ class _Followed:
         self._run: Run | None = None
         self._windows: list[_Window] = []
         self._seen_attempt = 0
+        self.last_token: str | None = None
+        """Of the last run that there was, going on or ended; None before the first."""
         self._seen: Project | None = None
 
     def take_up(self, card: Card) -> bool:
@@ -132,6 +189,8 @@ class _Followed:
             self._end()
         if self._run is None and (run is not None or card.project != self._seen):
             self._take_up(card)
+        if run is not None:
+            self.last_token = run.token
         self._seen = card.project
         return self._run is not None and self._run is not before
 
@@ -143,11 +202,13 @@ class _Followed:
 
     def _take_up(self, card: Card) -> None:
         """Begin with the run that goes on; what ended before is read in whole, if we came first."""
-        runs = runs_after(self._cli.store, card.project.id, self._seen_attempt)
-        if self._seen is None:
-            # Of what was there before us only the newest run counts.
-            runs = runs[-1:]
-        for run in runs:
+        runs = launched(self._cli.store.runs_of(card.project.id))
+        self.last_token = runs[-1].token if runs else None
+        # Of what was there before us only the newest run counts.
+        fresh = runs[-1:] if self._seen is None else runs
+        for run in fresh:
+            if run.attempt <= self._seen_attempt:
+                continue
             # Without a plan its windows are not known yet; what is elsewhere cannot be read.
             if run.host == self._cli.host and run.plan is not None:
                 self._begin(run, card.project)

@@ -1,5 +1,6 @@
 """`list`: what needs a person, then what runs, waits and has ended."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 import click
@@ -7,7 +8,8 @@ import msgspec
 
 from scheduler_modules.cli.context import Cli
 from scheduler_modules.cli.verb import group_option, pass_cli, verb
-from scheduler_modules.cli.views import Card, Cards, by_urgency
+from scheduler_modules.cli.views import IN_VAIN_SHOWN, Card, Cards, by_urgency, first_queued
+from scheduler_modules.cli.wishes import known_batch, known_group
 from scheduler_modules.cli.words import (
     ENDED_WORDS,
     PAUSED,
@@ -44,6 +46,14 @@ class _Wish(msgspec.Struct, frozen=True, kw_only=True):
     def is_filtered(self) -> bool:
         return not (self.state is None and self.batch is None and self.group is None)
 
+    @property
+    def is_limited(self) -> bool:
+        return any(limit is not None for limit in self.limits)
+
+    @property
+    def unlimited(self) -> "_Wish":
+        return msgspec.structs.replace(self, limits=(None, None, None))
+
     def __str__(self) -> str:
         group = None if self.group is None else group_label(self.group)
         given = {"--state": self.state, "--batch": self.batch, "--group": group}
@@ -55,6 +65,8 @@ class _Page(msgspec.Struct, frozen=True, kw_only=True):
 
     cards: list[Card]
     left_out: dict[str, int]
+    in_vain: int = 0
+    """How many of those shown wait in vain; more than `IN_VAIN_SHOWN` are not looked for."""
 
 
 @verb(examples=("list --group night", "list --state failed --json"), name="list")
@@ -83,6 +95,8 @@ def list_verb(
     In a pipe: one project a line, tabs between id, state, name, priority, the time since when it
     is in that state, and note.
     """
+    known_group(cli, group)
+    known_batch(cli, batch)
     wish = _Wish(state=state, batch=batch, group=group, limits=(None, count, count))
     if count is None and not (show_all or wish.is_filtered):
         wish = msgspec.structs.replace(wish, limits=(RUNNING_SHOWN, QUEUED_SHOWN, ENDED_SHOWN))
@@ -107,15 +121,32 @@ def list_verb(
 
 
 def _page(cli: Cli, wish: _Wish) -> _Page:
-    counts = cli.store.counts()
     word = (wish.state or "").strip().lower().replace("-", "_")
-    found = list(_projects(cli, _statuses(word, counts), wish))
-    cards = Cards(cli)
-    made = [cards.make(project) for project in found]
+    counts = cli.store.counts()
+    statuses, cards = _statuses(word, counts), Cards(cli)
+    if wish.batch is not None or wish.group is not None:
+        counts = cli.store.counts(batch_id=wish.batch, group=wish.group)
+    counts = {status: count for status, count in counts.items() if status in statuses}
     if word in TOLD_BY_CARDS:
-        made = [card for card in made if card.word == word]
-    left_out = {} if wish.is_filtered else _left_out(counts, found)
-    return _Page(cards=by_urgency(made), left_out=left_out)
+        # The word of a row is more than its status: those of that word are counted, then limited.
+        told = [p for p in _projects(cli, statuses, wish.unlimited) if cards.word(p) == word]
+        counts = Counter(project.status for project in told)
+        found = _limited(told, wish)
+    else:
+        found = list(_projects(cli, statuses, wish))
+    made = [cards.make(project) for project in found]
+    return _Page(
+        cards=by_urgency(made),
+        left_out=_left_out(counts, found) if wish.is_limited else {},
+        in_vain=sum(card.needs_you is not None and bool(card.waits_for) for card in made),
+    )
+
+
+def _limited(found: list[Project], wish: _Wish) -> list[Project]:
+    """Return running projects, and of the queued ones the first as many as are asked for."""
+    queued = [project for project in found if project.state is ProjectState.QUEUED]
+    others = [project for project in found if project.state is not ProjectState.QUEUED]
+    return others + queued[: wish.limits[1]]
 
 
 def _statuses(word: str, counts: dict[str, int]) -> set[str]:
@@ -142,11 +173,9 @@ def _projects(cli: Cli, present: set[str], wish: _Wish) -> Iterator[Project]:
     others = sorted(present - ENDED_WORDS - {ProjectState.QUEUED, ProjectState.PROCESSING})
     active_limit, queued_limit, ended_limit = wish.limits
     yield from _some(cli, others, wish, active_limit)
-    for status, limit in (
-        (ProjectState.PROCESSING, active_limit),
-        (ProjectState.QUEUED, queued_limit),
-    ):
-        yield from _some(cli, sorted(present & {status}), wish, limit)
+    yield from _some(cli, sorted(present & {ProjectState.PROCESSING}), wish, active_limit)
+    if ProjectState.QUEUED in present:
+        yield from first_queued(cli.store, queued_limit, batch_id=wish.batch, group=wish.group)
     yield from _last_ended(cli, ended, wish, ended_limit)
 
 
@@ -196,7 +225,9 @@ def _say_the_rest(cli: Cli, page: _Page, asked_for: str) -> None:
     if page.left_out:
         left_out = page.left_out.items()
         rest = ", ".join(f"{count:,} more {status_word(status)}" for status, count in left_out)
-        terminal.talk(terminal.dim(f"{rest}: list --all"))
+        terminal.talk(terminal.dim(f"{rest}: {'leave out -n' if asked_for else 'list --all'}"))
+        if page.in_vain >= IN_VAIN_SHOWN:
+            terminal.talk(f"at least {page.in_vain} wait for what will not come by itself")
     elif not page.cards and asked_for:
         terminal.talk(f"no project matches {asked_for}")
     elif not page.cards:

@@ -20,7 +20,7 @@ from scheduler_modules.cli.context import Cli
 from scheduler_modules.cli.daemons import why_nothing_launches
 from scheduler_modules.cli.verb import group_option, pass_cli, verb
 from scheduler_modules.cli.words import group_label
-from scheduler_modules.errors import EXIT_DONE, InvalidInput
+from scheduler_modules.errors import EXIT_DONE, InvalidInput, SpecError
 from scheduler_modules.model import Project, ProjectState, Run
 from scheduler_modules.utils import one_line
 
@@ -137,10 +137,27 @@ def _resumer(cli: Cli) -> Change:
             if not cli.control.want_resume(project.id):
                 return "is not paused"
             return f"resumed; {_who_acts(cli, project, 'its processes go on')}"
-        said = "resumed" if cli.control.release(project.id) else "is not paused"
+        said = "is not paused"
+        if cli.control.release(project.id):
+            said = "resumed"
+            _warn_unusable(cli, project)
         return said + _still_paused(cli, project)
 
     return change
+
+
+def _warn_unusable(cli: Cli, project: Project) -> None:
+    """Say of a spec that cannot be read what that will come to."""
+    from scheduler_modules.cli.spec_paths import spec_file
+    from scheduler_modules.spec import read_spec
+
+    try:
+        read_spec(spec_file(cli, project))
+    except SpecError as error:
+        cli.terminal.warn(
+            f"{error}: project {project.id} fails at its turn unless that is mended; "
+            f"next: tmux-orchestrator edit {project.id}"
+        )
 
 
 def _who_acts(cli: Cli, project: Project, here: str) -> str:

@@ -9,7 +9,7 @@ from scheduler_modules.cli.context import Cli
 from scheduler_modules.cli.daemons import Daemon, is_launching, running_daemons
 from scheduler_modules.cli.documents import card_json
 from scheduler_modules.cli.verb import pass_cli, verb
-from scheduler_modules.cli.views import Card, Cards, start_note
+from scheduler_modules.cli.views import IN_VAIN_SHOWN, Card, Cards, start_note
 from scheduler_modules.cli.words import (
     ENDED_WORDS,
     LONG,
@@ -37,6 +37,12 @@ class _Standing(msgspec.Struct, frozen=True, kw_only=True):
     is_launching: bool
     needs_you: list[Card]
     """What will not go on by itself."""
+    has_more: bool
+    """Whether more than those need a person: only so many are looked for."""
+    paused: list[Card]
+    """What runs on this queue, is stopped, and keeps its slot."""
+    stashed: int
+    """How many queued projects are set aside."""
     failed: list[Card]
     """What failed within a day, the last first."""
     elsewhere: list[Card]
@@ -61,10 +67,7 @@ class _Standing(msgspec.Struct, frozen=True, kw_only=True):
 @verb(examples=("status", "status --json"), name="status")
 @pass_cli
 def status_verb(cli: Cli) -> None:
-    """Answer three questions: is a daemon running, what needs you, what is next.
-
-    Of the queue the first 50 are looked at.
-    """
+    """Answer three questions: is a daemon running, what needs you, what is next."""
     standing = _standing(cli)
     if cli.terminal.is_json:
         cli.terminal.json(_as_json(cli, standing))
@@ -77,9 +80,9 @@ def _standing(cli: Cli) -> _Standing:
     cards = Cards(cli)
     known = {*ENDED_WORDS, ProjectState.QUEUED, ProjectState.PROCESSING}
     stray = sorted(set(counts) - known)
-    looked_at = store.projects(stray, limit=STRAY_LOOKED_AT) if stray else []
-    looked_at += store.projects([ProjectState.QUEUED], limit=QUEUED_LOOKED_AT)
-    made = [cards.make(project) for project in looked_at]
+    strays = store.projects(stray, limit=STRAY_LOOKED_AT) if stray else []
+    in_vain = store.waiting_in_vain(IN_VAIN_SHOWN + 1)
+    needing = [cards.make(project) for project in strays + in_vain[:IN_VAIN_SHOWN]]
     failed = store.projects(
         sorted(ENDED_WORDS - SUCCESS_WORDS), newest_first=True, limit=FAILED_SHOWN
     )
@@ -90,41 +93,53 @@ def _standing(cli: Cli) -> _Standing:
     return _Standing(
         daemons=running_daemons(cli.locks, cli.parts.open_processes(cli.config), cli.clock),
         is_launching=is_launching(cli.locks),
-        needs_you=[card for card in made if card.needs_you],
+        needs_you=[card for card in needing if card.needs_you],
+        has_more=len(in_vain) > IN_VAIN_SHOWN or len(strays) < sum(counts[word] for word in stray),
+        paused=[card for card in running if card.paused is not None],
+        stashed=store.held_count() if counts.get(ProjectState.QUEUED) else 0,
         failed=[cards.make(p) for p in failed if (p.completed_at or 0) > now - RECENT_SEC],
         elsewhere=[card for card in running if card.elsewhere],
         next_up=None if upcoming is None else cards.make(upcoming.project),
         paused_at=cli.control.paused_at(),
         paused_groups=[g for g in store.groups(is_counted=False) if g.paused_at is not None],
         due_at=due_at,
-        due=next((card for card in made if card.project.not_before == due_at), None)
-        if due_at is not None
-        else None,
+        due=None if due_at is None or upcoming is not None else _due(cards, due_at),
         counts=counts,
         free_slots=cli.queue.free_slots(),
     )
 
 
+def _due(cards: Cards, due_at: float) -> Card | None:
+    """Return what starts then; None where it is not among the first."""
+    looked_at = cards.cli.store.projects([ProjectState.QUEUED], limit=QUEUED_LOOKED_AT)
+    found = next((project for project in looked_at if project.not_before == due_at), None)
+    return None if found is None else cards.make(found)
+
+
 def _print(cli: Cli, standing: _Standing) -> None:
     terminal, now = cli.terminal, cli.clock.now()
     if standing.trouble is not None:
-        terminal.line(terminal.yellow(trouble_text(standing.trouble)))
-    terminal.line(_daemon_line(cli, standing))
+        terminal.prose(trouble_text(standing.trouble), terminal.yellow)
+    _print_daemons(cli, standing)
     for card in standing.needs_you:
-        terminal.line(terminal.yellow(f"! needs you: {_named(card)}  {card.needs_you}"))
+        terminal.prose(f"! needs you: {_named(card)}  {card.needs_you}", terminal.yellow)
+    if standing.has_more:
+        count = len(standing.needs_you) + 1
+        terminal.prose(f"! at least {count} need you: these are the first", terminal.yellow)
     for card in standing.failed:
         ended = ago(card.project.completed_at, now)
-        terminal.line(f"{symbol(card.word)} {card.word} {ended}: {_named(card)}  {card.note}")
+        terminal.prose(f"{symbol(card.word)} {card.word} {ended}: {_named(card)}  {card.note}")
     if _is_calm(standing):
         terminal.line("✓ nothing needs you")
     for card in standing.elsewhere:
         there = one_line(card.elsewhere or "", 60)
-        terminal.line(f"{symbol(card.word)} {card.word} on {there}: {_named(card)}  (holds a slot)")
+        word = f"{symbol(card.word)} {card.word}"
+        terminal.prose(f"{word} on {there}: {_named(card)}  (holds a slot)")
     for text in _paused_texts(standing, now):
-        terminal.line(terminal.yellow(f"{symbol(PAUSED)} {text}"))
+        terminal.prose(f"{symbol(PAUSED)} {text}", terminal.yellow)
     slots = f"{standing.free_slots} of {cli.config.max_concurrent_projects} slots free"
-    upcoming = _named(standing.next_up) if standing.next_up else _due_text(standing, now)
-    terminal.line(f"○ next: {upcoming}  ({slots})")
+    upcoming = _named(standing.next_up) if standing.next_up else _due_text(cli, standing)
+    terminal.prose(f"○ next: {upcoming}  ({slots})")
     counts = sorted(standing.counts.items())
     told = ", ".join(f"{count:,} {status_word(status)}" for status, count in counts)
     terminal.line(f"  {told or 'no projects yet'}")
@@ -139,18 +154,26 @@ def _paused_texts(standing: _Standing, now: float) -> Iterator[str]:
         yield f"the queue was paused {ago(standing.paused_at, now)}: nothing new starts"
     for group in standing.paused_groups:
         yield f"group {group_label(group.name)} was paused {ago(group.paused_at, now)}"
+    for card in standing.paused:
+        yield f"paused: {_named(card)}  (holds a slot)"
+    if standing.stashed:
+        verb = "project is" if standing.stashed == 1 else "projects are"
+        yield f"{standing.stashed:,} queued {verb} stashed: list --state paused"
 
 
-def _due_text(standing: _Standing, now: float) -> str:
+def _due_text(cli: Cli, standing: _Standing) -> str:
     """Return what comes by itself where nothing may start now."""
     if standing.due_at is None:
         return "nothing"
-    who = _named(standing.due) if standing.due else "nothing now; the first of those that wait"
-    return f"{who}  {start_note(standing.due_at, now)}"
+    told = start_note(standing.due_at, cli.clock.now(), is_exact=not cli.terminal.is_pretty)
+    if standing.due:
+        return f"{_named(standing.due)}  {told}"
+    return f"nothing before {told.removeprefix('starts ')}"
 
 
 def _is_calm(standing: _Standing) -> bool:
-    return standing.is_launching and not (standing.trouble or standing.needs_you or standing.failed)
+    is_troubled = standing.trouble or standing.needs_you or standing.has_more or standing.failed
+    return standing.is_launching and not is_troubled
 
 
 def trouble_of(daemons: Sequence[Daemon]) -> str | None:
@@ -164,14 +187,17 @@ def trouble_text(trouble: str) -> str:
     return f"! the daemon is in trouble: {one_line(trouble, LONG)}"
 
 
-def _daemon_line(cli: Cli, standing: _Standing) -> str:
+def _print_daemons(cli: Cli, standing: _Standing) -> None:
     terminal = cli.terminal
     if not standing.daemons:
-        return terminal.red("✗ no daemon runs, so nothing is started")
+        terminal.line(terminal.red("✗ no daemon runs, so nothing is started"))
+        return
     told = "; ".join(daemon_text(daemon, cli.clock.now()) for daemon in standing.daemons)
-    if standing.is_launching:
-        return terminal.green("●") + f" daemon runs: {told}"
-    return terminal.yellow("!") + f" daemon runs, but none that starts projects: {told}"
+    text, mark, look = f"● daemon runs: {told}", "●", terminal.green
+    if not standing.is_launching:
+        text = f"! daemon runs, but none that starts projects: {told}"
+        mark, look = "!", terminal.yellow
+    terminal.prose(text, lambda line: line.replace(mark, look(mark), int(line[0] == mark)))
 
 
 def daemon_text(daemon: Daemon, now: float) -> str:
@@ -204,6 +230,9 @@ def _as_json(cli: Cli, standing: _Standing) -> dict[str, Any]:
         "is_launching": standing.is_launching,
         "trouble": standing.trouble,
         "needs_you": [card_json(card) for card in standing.needs_you],
+        "has_more_needs_you": standing.has_more,
+        "paused": [card_json(card) for card in standing.paused],
+        "stashed": standing.stashed,
         "failed": [card_json(card) for card in standing.failed],
         "elsewhere": [card_json(card) for card in standing.elsewhere],
         "next": card_json(standing.next_up) if standing.next_up else None,

@@ -7,6 +7,7 @@ from typing import Protocol
 from rich.text import Text
 
 from scheduler_modules.cli.context import Cli
+from scheduler_modules.cli.daemons import why_nothing_launches
 from scheduler_modules.cli.top_data import Queue, Standing, TopSource
 from scheduler_modules.cli.top_model import (
     Act,
@@ -41,6 +42,8 @@ GATHER_PAUSE_SEC = 0.3
 GATHER_SHARE = 0.03
 """However often the queue changes: the least time between two looks at it, and what part of the
 time looking may take."""
+LONGEST_PAUSE_SEC = 10.0
+"""However long a look took: a database that hung may answer again."""
 _SHORTEST_SEC = 0.01
 _ENDED_HERE = "ended by a person, in top"
 _LOWEST, _HIGHEST = -1000, 1000
@@ -104,6 +107,7 @@ class Top:
         self._screen = screen
         self._source = TopSource(cli)
         self._changes = changes
+        self._broken: set[WakeupSource] = set()
         self._state = TopState()
         self._queue = Queue()
         self._shown: list[Card] = []
@@ -124,9 +128,9 @@ class Top:
                 if key == "ctrl-l":
                     self._is_afresh = True
                     continue
-                was_all = self._state.shows_all
+                before = self._state.shows_all, self._state.filter_text
                 self._state, effect = press(self._state, key)
-                self._is_stale |= was_all != self._state.shows_all
+                self._is_stale |= before != (self._state.shows_all, self._state.filter_text)
                 if effect is not None and effect.act is Act.QUIT:
                     return EXIT_DONE
                 if effect is not None:
@@ -145,7 +149,9 @@ class Top:
             keys = self._screen.keys(rest_sec)
             if keys or self._screen.size != self._size:
                 return keys
-        return self._screen.keys(LOOK_SEC, [source.fileno() for source in self._changes])
+        # What is broken may be "ready" for ever: it is only asked again.
+        sound = [source for source in self._changes if source not in self._broken]
+        return self._screen.keys(LOOK_SEC, [source.fileno() for source in sound])
 
     # -- looking ----------------------------------------------------------------------------
 
@@ -160,18 +166,23 @@ class Top:
         self._choose()
 
     def _gather(self, now: float) -> None:
-        self._queue = self._source.queue(shows_all=self._state.shows_all, before=self._queue)
+        state = self._state
+        self._queue = self._source.queue(
+            shows_all=state.shows_all, filter_text=state.filter_text, before=self._queue
+        )
         self._gathered_at, self._is_stale = self._cli.clock.since_boot_sec(), False
-        self._pause_sec = max(GATHER_PAUSE_SEC, (self._gathered_at - now) / GATHER_SHARE)
+        pause_sec = max(GATHER_PAUSE_SEC, (self._gathered_at - now) / GATHER_SHARE)
+        self._pause_sec = min(pause_sec, LONGEST_PAUSE_SEC)
 
     def _has_changed(self) -> bool:
         found = False
         for source in self._changes:
             try:
                 found |= source.drain()
+                self._broken.discard(source)
             except SchedulerError:
-                # It says nothing any more; a look now and then has to do.
-                continue
+                # While it says nothing, a look now and then has to do.
+                self._broken.add(source)
         return found
 
     def _choose(self) -> None:
@@ -226,11 +237,14 @@ class Top:
 
     def _change(self, effect: Effect) -> str:
         number, control = effect.project_id, self._cli.control
+        said = _OUTCOMES.get(effect.act, "")
         match effect.act:
             case Act.PAUSE:
                 control.want_pause(number)
+                said = self._who_acts(number, said)
             case Act.RESUME:
                 control.want_resume(number)
+                said = self._who_acts(number, said)
             case Act.HOLD:
                 control.hold(number)
             case Act.RELEASE:
@@ -239,12 +253,22 @@ class Top:
                 self._cli.queue.retry(number)
             case Act.END:
                 self._cli.queue.report(number, Outcome.FAILED, _ENDED_HERE, token=effect.token)
+                said = self._who_acts(number, said)
             case Act.PRIORITY:
                 before = self._cli.queue.get(number).priority
                 after = max(_LOWEST, min(_HIGHEST, before + effect.amount))
                 control.set_priority(number, after)
-                return f"{number}: priority {after}"
-        return f"{number}: {_OUTCOMES[effect.act]}"
+                said = f"priority {after}"
+        return f"{number}: {said}"
+
+    def _who_acts(self, number: int, here: str) -> str:
+        """Return what happens to a run's processes, or who has to see to it."""
+        run = self._cli.queue.open_run_of(number)
+        if run is not None and run.host != self._cli.host:
+            return f"noted; the daemon of {one_line(run.host, 60)} sees to that"
+        if why_nothing_launches(self._cli.locks) is None:
+            return here
+        return "noted; a daemon has to see to that"
 
 
 _OUTCOMES = {

@@ -13,6 +13,7 @@ from scheduler_modules.cli.daemons import why_nothing_launches
 from scheduler_modules.cli.refs import expand, find_each
 from scheduler_modules.cli.verb import group_option, pass_cli, verb
 from scheduler_modules.cli.views import Card, Cards, is_dead_end, plan_of
+from scheduler_modules.cli.wishes import known_batch, known_group
 from scheduler_modules.cli.words import ENDED_WORDS, SUCCESS_WORDS, VERIFYING
 from scheduler_modules.errors import (
     EXIT_DONE,
@@ -20,7 +21,6 @@ from scheduler_modules.errors import (
     EXIT_INTERRUPTED,
     InvalidInput,
     NoDaemon,
-    NotFound,
     NotPossible,
     SchedulerError,
 )
@@ -101,8 +101,11 @@ def ids_of(
     of a batch.
 
     Raises:
-        NotFound, InvalidInput: a token means none, or may mean several.
+        NotFound: a token means none, or there is no such group or batch.
+        InvalidInput: a token may mean several.
     """
+    known_group(cli, group)
+    known_batch(cli, batch)
     found: list[int] = []
     for token in expand(tokens, cli.terminal.stdin):
         found.extend(project.id for project in find_each(cli.store, token))
@@ -111,10 +114,7 @@ def ids_of(
         active = cli.store.projects(statuses, group=None if wait_all else group)
         found.extend(project.id for project in active)
     if batch is not None:
-        of_batch = cli.store.projects(batch_id=batch)
-        if not of_batch:
-            raise NotFound(f'no project is of batch "{one_line(batch, 60)}"')
-        found.extend(project.id for project in of_batch)
+        found.extend(project.id for project in cli.store.projects(batch_id=batch))
     if not found:
         cli.terminal.talk("nothing is queued or running")
     return list(dict.fromkeys(found))
@@ -246,13 +246,18 @@ class Watch:
 
 def _listed(cards: Sequence[Card]) -> str:
     shown = [
-        f"{card.project.id} ({one_line(card.project.name, 40)}: "
-        + ", ".join(filter(None, (card.word, card.needs_you or card.note)))
-        + ")"
+        f"{card.project.id} ({one_line(card.project.name, 40)}: {_standing(card)})"
         for card in cards[:_SHOWN]
     ]
     more = f" and {len(cards) - _SHOWN} more" if len(cards) > _SHOWN else ""
     return ", ".join(shown) + more
+
+
+def _standing(card: Card) -> str:
+    note = card.needs_you or card.note
+    if note.startswith(f"{card.word} "):
+        return note
+    return ", ".join(filter(None, (card.word, note)))
 
 
 def _stuck_text(stuck: Sequence[Card]) -> str:

@@ -1,10 +1,12 @@
 """What every lock does, seen by two processes that share a machine."""
 
 import os
+from itertools import count
 
 import pytest
 
-from scheduler_modules.adapters.lock import FileLocks
+from scheduler_modules.adapters.lock import FileLocks, open_launcher_file
+from scheduler_modules.adapters.postgres_lock import PostgresLauncherLock
 from tests.fakes.clock import FakeClock
 from tests.fakes.lock import FakeLocks, FakeLockTable
 
@@ -207,3 +209,100 @@ def test_nobody_tells_of_trouble_without_the_lock(first, second):
     other.tell("not mine to say")
 
     assert first.mode("default").trouble() is None
+
+
+# -- one launches for a host of a database ------------------------------------------------------
+
+
+def launchers_of(kind, request, tmp_path):
+    """Return what gives the launchers' lock as a new process in a home of its own sees it."""
+    if kind == "fake":
+        table, numbers = FakeLockTable(), count(1)
+        return lambda host: FakeLocks(table, f"process {next(numbers)}", host=host).launcher()
+    if kind == "sqlite":
+        return lambda host: open_launcher_file(tmp_path / "task_queue.db", host, FakeClock())
+    url = request.getfixturevalue("postgres_url")
+    return lambda host: PostgresLauncherLock(url, host, FakeClock())
+
+
+@pytest.fixture(params=["fake", "sqlite", "postgres"])
+def launcher(request, tmp_path):
+    opened = []
+    make = launchers_of(request.param, request, tmp_path)
+
+    def launcher(host="desk"):
+        opened.append(make(host))
+        return opened[-1]
+
+    yield launcher
+    for lock in opened:
+        lock.release()
+
+
+def test_one_launches_for_a_host(launcher):
+    first, second = launcher(), launcher()
+
+    assert (first.try_acquire(), second.try_acquire()) == (True, False)
+    assert (first.is_held, second.is_held) == (True, False)
+
+
+def test_each_host_has_a_launcher(launcher):
+    # Names that no file could have, and that differ only where it could not.
+    hosts = ["desk", "Desk", "lap/top", "lap:top", "ü" * 300, "ü" * 299]
+
+    first, second = ([launcher(host).try_acquire() for host in hosts] for _ in range(2))
+
+    assert (first, second) == ([True] * 6, [False] * 6)
+
+
+def test_launching_that_was_given_up_is_the_next_ones_at_once(launcher):
+    locks = [launcher(), launcher()]
+    answers = []
+
+    for _ in range(3):
+        for lock in locks:
+            answers += [other.try_acquire() for other in (lock, *locks)]
+            lock.release()
+
+    assert answers == [True, True, False, True, False, True] * 3
+
+
+def test_a_launcher_that_takes_its_lock_twice_gives_it_up_at_once(launcher):
+    first, second = launcher(), launcher()
+
+    taken = [first.try_acquire(), first.try_acquire()]
+    first.release()
+
+    assert taken == [True, True]
+    assert not first.is_held
+    assert second.try_acquire()
+
+
+def test_a_launcher_gives_nobody_elses_lock_up(launcher):
+    first, second = launcher(), launcher()
+    first.try_acquire()
+    second.try_acquire()
+
+    second.release()
+
+    assert first.heartbeat()
+    assert not second.try_acquire()
+
+
+def test_a_launchers_heart_beats_while_it_holds_its_lock(launcher):
+    lock = launcher()
+    before = lock.heartbeat()
+    lock.try_acquire()
+
+    assert (before, lock.heartbeat()) == (False, True)
+
+
+def test_who_launches_is_told(launcher):
+    first, second = launcher(), launcher()
+    before = second.holder()
+    first.try_acquire()
+
+    assert before == "nobody"
+    assert first.holder().startswith("this process")
+    assert second.holder() not in {"", "nobody"}
+    assert not second.holder().startswith("this process")

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import pytest
 
-from scheduler_modules.adapters.lock import FileLocks
+from scheduler_modules.adapters.lock import FileLocks, open_launcher_file
 from scheduler_modules.errors import DiskFull, SchedulerError
 from tests.fakes.clock import FakeClock
 
@@ -257,3 +257,29 @@ def test_a_full_disk_does_not_cost_the_lock(monkeypatch, caplog, locks):
 
     assert locks.duty("launch").try_acquire() is True
     assert [record.message for record in caplog.records] == ["lock_text_not_written"]
+
+
+# -- beside the database ------------------------------------------------------------------------
+
+
+def test_a_launchers_lock_lies_beside_the_database_whatever_leads_there(tmp_path, clock):
+    (tmp_path / "task_queue.db").touch()
+    (tmp_path / "link.db").symlink_to("task_queue.db")
+    open_launcher_file(tmp_path / "link.db", "desk", clock).try_acquire()
+
+    assert (tmp_path / "task_queue.db.launch-desk.lock").exists()
+    assert not open_launcher_file(tmp_path / "task_queue.db", "desk", clock).try_acquire()
+
+
+def test_a_folder_that_is_gone_with_the_database_is_not_made_for_a_lock(tmp_path, clock):
+    lock = open_launcher_file(tmp_path / "gone" / "task_queue.db", "desk", clock)
+
+    with pytest.raises(SchedulerError, match="No such file"):
+        lock.try_acquire()
+
+    assert not (tmp_path / "gone").exists()
+
+
+def test_a_home_that_knows_of_no_other_has_the_launchers_lock_to_itself(locks):
+    assert locks.launcher().try_acquire()
+    assert locks.launcher().is_held

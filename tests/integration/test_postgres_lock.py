@@ -14,7 +14,7 @@ from tests.waiting import wait_until
 
 @pytest.fixture
 def launcher(postgres_url):
-    opened = []
+    opened: list[PostgresLauncherLock] = []
 
     def launcher(url=postgres_url, host="desk"):
         opened.append(PostgresLauncherLock(url, host, SystemClock()))
@@ -144,4 +144,4 @@ def test_a_second_home_on_the_same_server_starts_nothing():
             place.wait_until_all_ended()
 
             assert [attempt for _, attempt, _ in place.ledger_lines()] == [1, 1]
-            assert "give one of them another HOST_NAME" in other.cli("status")
+            assert "give one of them another HOST_NAME" in other.cli("status", ok=False)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.installation import Installation, wait_until
+from tests.lab.installation import Installation, installation, wait_until
 from tests.lab.promises import TIMEOUT_SEC, Promise, rounds
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(TIMEOUT_SEC)]
@@ -185,6 +185,27 @@ def test_a_refused_daemon_leaves_the_holders_lock_as_it_was(place):
     assert (lock.stat().st_ino, json.loads(lock.read_text())["pid"]) == before
     with lock.open() as file, pytest.raises(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+# -- two homes, one database ----------------------------------------------------------------
+
+
+def test_a_second_home_on_our_database_starts_and_touches_nothing_and_says_why(place):
+    running = place.enqueue("p", place.ledger_command("sleep 3"))
+    first = place.run_daemon()
+    place.wait_for_status(running, "processing")
+
+    with installation(SCHEDULER_DB_URL=f"sqlite:///{place.home}/task_queue.db") as other:
+        other.run_daemon()
+        wait_until(lambda: other.count_events("duty_held_elsewhere") == 1)
+        later = place.enqueue("later", place.ledger_command())
+        place.wait_until_all_ended()
+        shown = other.cli("status", ok=False)
+        place.stop_daemon(first)
+        wait_until(lambda: other.count_events("duty_taken_over") == 1)
+
+    assert sorted(line[:2] for line in place.ledger_lines()) == [(running, 1), (later, 1)]
+    assert "give one of them another HOST_NAME" in shown
 
 
 # -- an old one -----------------------------------------------------------------------------

@@ -559,7 +559,9 @@ def test_what_is_behind_many_that_may_not_start_is_not_said_to_have_none_ahead(c
 
     answer = cli.call("add", spec(cli, "last"))
 
-    assert answer.out.startswith(f"102  last  queued ({('behind others', 'at least 1 ahead')[behind]};")
+    assert answer.out.startswith(
+        f"102  last  queued ({('behind others', 'at least 1 ahead')[behind]};"
+    )
 
 
 @pytest.mark.parametrize("word", ["now", "Now", "none"])

@@ -429,3 +429,11 @@ def test_a_spec_that_cannot_be_read_names_nothing(cli):
     answer = cli.call("edit", "2", "--after", "lint")
 
     assert answer.out == "2  docs  after lint.md\n"
+
+
+def test_a_folder_in_the_place_of_a_spec_cannot_be_used(cli):
+    row = cli.store.insert_row(spec_path=str(cli.specs), project_path=str(cli.project))
+
+    answer = call(cli, str(row), stdin="n\n", **editor(cli, "pass"))
+
+    assert (answer.code, cli.get(row).held_at) == (2, cli.clock.now())

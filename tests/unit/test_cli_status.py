@@ -2,8 +2,9 @@
 
 import pytest
 
+from scheduler_modules.cli.output import Terminal
 from scheduler_modules.errors import SchedulerError
-from tests.cli_world import DAEMON_PID, run_elsewhere
+from tests.cli_world import DAEMON_PID, Stream, run_elsewhere
 
 
 def ended(cli, stem, *, success):
@@ -518,9 +519,22 @@ def test_a_long_line_is_broken_between_words_on_a_terminal_only(cli, monkeypatch
     assert cli.call("status").lines[1].endswith("which is not queued")
 
 
-def test_a_long_next_step_is_broken_between_words(cli, monkeypatch):
+def test_a_long_next_step_is_broken_between_words(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    stderr = Stream(is_tty=True)
+
+    Terminal(None, Stream(is_tty=True), stderr, {"NO_COLOR": "1"}).next_step(
+        "retry 1 2 " + "x" * 50
+    )
+
+    assert stderr.getvalue().splitlines() == ["    next: retry 1 2", "      " + "x" * 50]
+
+
+def test_only_the_symbol_of_a_daemon_that_runs_is_coloured(cli, monkeypatch):
+    cli.start_daemon()
     monkeypatch.setenv("COLUMNS", "40")
 
-    said = cli.call("status", is_tty=True, NO_COLOR="1").err.splitlines()
+    first, second = cli.call("status", is_tty=True).lines[:2]
 
-    assert said == ["    next: tmux-orchestrator daemon", "      start"]
+    assert first.startswith("\x1b[32m●\x1b[0m daemon runs: default")
+    assert second.startswith("  ") and "\x1b" not in second

@@ -478,8 +478,32 @@ def test_a_paused_project_is_not_called_so_twice(cli):
     cli.add_running("tick")
     cli.call("pause", "1")
     cli.tick()
+    cli.stop_daemon()
 
     answer = cli.call("wait", "1")
 
     assert answer.code == 7
     assert "; still 1 (tick: paused since 2023-11-14T22:13:20.000Z). next: " in answer.err
+
+
+class ClaimedMeanwhile:
+    """A store whose queue is claimed from just before a project is read."""
+
+    def __init__(self, world):
+        self._store, self._world = world.store, world
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def project(self, number):
+        self._world.queue.claim_next("d")
+        return self._store.project(number)
+
+
+def test_a_project_claimed_while_it_is_looked_at_is_not_of_another_program(cli):
+    cli.add("docs")
+    cli.store = ClaimedMeanwhile(cli)
+
+    answer = cli.call("wait", "--all", "--timeout", "0")
+
+    assert answer.rows[0][2:] == ["running", "docs", "starting"]

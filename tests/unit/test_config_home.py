@@ -107,7 +107,10 @@ def test_a_home_that_cannot_be_written_is_refused(home, monkeypatch):
     home.mkdir(mode=0o700)
     monkeypatch.setattr(os, "access", lambda *args, **options: False)
 
-    assert refusal(home).endswith("cannot be written")
+    assert refusal(home) == (
+        f"state folder {home}: cannot be written: check its permissions and that its disk is not "
+        "mounted read-only, or name another folder with --home"
+    )
 
 
 def test_a_folder_that_others_may_write_is_refused(home):

@@ -217,3 +217,85 @@ def test_a_lock_file_that_was_only_deleted_is_made_again(tmp_path):
 
     assert started.heartbeat()
     assert not FileLocks(tmp_path, FakeClock()).duty("launch").try_acquire()
+
+
+# -- two homes, one database --------------------------------------------------------------------
+
+
+def at_home(table: FakeLockTable, home: str, host: str = "desk") -> DutyKeeper:
+    """Start a plain daemon in a home of its own, over the database that all share."""
+    locks = FakeLocks(table, home, home=home, host=host)
+    assert enter_mode(locks, "default")
+    return DutyKeeper(locks, "default", DUTIES_OF_MODE["default"])
+
+
+def test_one_of_two_homes_launches_for_a_host_of_a_database():
+    table = FakeLockTable()
+    first, second = at_home(table, "one"), at_home(table, "two")
+
+    held = [first.refresh(), second.refresh(), first.refresh()]
+
+    assert ["launch" in duties for duties in held] == [True, False, True]
+    assert "checkin" in held[1]
+
+
+def test_homes_with_names_of_their_own_both_launch():
+    table = FakeLockTable()
+    desk, lap = at_home(table, "one", host="desk"), at_home(table, "two", host="lap")
+
+    assert "launch" in desk.refresh() & lap.refresh()
+
+
+def test_a_home_that_may_not_launch_says_what_to_do_about_it(caplog):
+    table = FakeLockTable()
+    first, second = at_home(table, "one"), at_home(table, "two")
+    first.refresh()
+
+    second.refresh()
+    second.tell("no space left")
+
+    words = (
+        "another daemon launches for host desk on this database: give one of them another "
+        "HOST_NAME (held by one)"
+    )
+    said = [record.holder for record in caplog.records if record.message == "duty_held_elsewhere"]
+    assert said == [words]
+    assert (
+        FakeLocks(table, "who", home="two").mode("default").trouble() == f"{words}; no space left"
+    )
+
+
+def test_a_home_that_may_launch_again_has_no_trouble_any_more():
+    table = FakeLockTable()
+    first, second = at_home(table, "one"), at_home(table, "two")
+    first.refresh()
+    second.refresh()
+    first.release()
+
+    duties = second.refresh()
+    second.tell(None)
+
+    assert "launch" in duties
+    assert FakeLocks(table, "who", home="two").mode("default").trouble() is None
+
+
+def test_a_home_that_may_not_launch_keeps_no_lock_of_that_duty():
+    table = FakeLockTable()
+    first, second = at_home(table, "one"), at_home(table, "two")
+    first.refresh()
+
+    second.refresh()
+
+    assert not {"twoduty-launch", "twoscheduler-queue"} & set(table.holders)
+
+
+def test_a_launcher_whose_lock_was_taken_gives_the_duty_up():
+    table = FakeLockTable()
+    first = at_home(table, "one")
+    first.refresh()
+    table.seize("launch-desk", "a thief")
+
+    alive = first.heartbeat()
+
+    assert alive
+    assert "launch" not in first.refresh()

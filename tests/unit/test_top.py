@@ -313,7 +313,16 @@ def test_a_beginning_of_a_name_and_an_id_are_found_wherever_they_are(
 def test_what_waits_in_a_paused_queue_is_found_by_that_word(crowded, top):
     make_control(crowded).pause_queue()
 
-    assert f"{QUEUED_SHOWN} match" in top(crowded, list("/paused"), []).frames[-1][0]
+    screen = top(crowded, list("/paused"), [], size=(120, 24))
+
+    assert "221 match, 21 not shown" in screen.frames[-1][0]
+
+
+def test_what_waits_in_vain_stands_first_wherever_it_is_in_the_queue(crowded, top):
+    crowded.add("hopeless", f"after: [{crowded.specs}/nowhere.md]", priority=-9)
+    crowded.store.set_dependencies(222, (str(crowded.specs / "nowhere.md"),))
+
+    assert "hopeless" in top(crowded).frames[-1][2]
 
 
 def test_help_lists_every_key(busy, top):

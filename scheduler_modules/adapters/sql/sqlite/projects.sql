@@ -176,10 +176,10 @@ update project_queue
 delete from project_queue where id = :id and status is :stored_status
 
 -- name: dependents
-select distinct p.spec_key
+select distinct p.spec_key, d.project_id
   from project_dependency d
   join project_queue q on q.id = d.project_id
   join project_plan p on p.project_id = d.project_id
  where d.spec_key = :spec_key and p.spec_key is not null
    and q.status in (select value from json_each(:statuses))
- order by p.spec_key
+ order by p.spec_key, d.project_id
