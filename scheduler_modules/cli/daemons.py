@@ -6,8 +6,9 @@ import msgspec
 
 from scheduler_modules.duty_keeper import DUTIES, DUTIES_OF_MODE, LAUNCH
 from scheduler_modules.errors import SchedulerError
-from scheduler_modules.model import ProcessIdentity
+from scheduler_modules.model import ProcessIdentity, Run
 from scheduler_modules.ports import Clock, Lock, Locks, Processes
+from scheduler_modules.utils import one_line
 
 MODES = tuple(DUTIES_OF_MODE)
 _LAUNCHING_MODES = [mode for mode, duties in DUTIES_OF_MODE.items() if LAUNCH in duties]
@@ -48,6 +49,13 @@ def why_nothing_launches(locks: Locks) -> str | None:
         return "no daemon runs that starts projects"
     except SchedulerError as error:
         return f"whether a daemon runs cannot be told: {error}"
+
+
+def who_else_acts(run: Run | None, host: str, locks: Locks) -> str | None:
+    """Return in words who has to see to a run; None if a daemon that runs on this host does."""
+    if run is not None and run.host != host:
+        return f"the daemon of {one_line(run.host, 60)} sees to that"
+    return None if why_nothing_launches(locks) is None else "a daemon has to see to that"
 
 
 def running_daemons(locks: Locks, processes: Processes, clock: Clock) -> list[Daemon]:

@@ -17,12 +17,11 @@ from scheduler_modules.cli.changes import (
     worst_of,
 )
 from scheduler_modules.cli.context import Cli
-from scheduler_modules.cli.daemons import why_nothing_launches
+from scheduler_modules.cli.daemons import who_else_acts
 from scheduler_modules.cli.verb import group_option, pass_cli, verb
 from scheduler_modules.cli.words import group_label
 from scheduler_modules.errors import EXIT_DONE, InvalidInput, SpecError
-from scheduler_modules.model import Project, ProjectState, Run
-from scheduler_modules.utils import one_line
+from scheduler_modules.model import Project, ProjectState
 
 
 class GroupResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,10 +161,7 @@ def _warn_unusable(cli: Cli, project: Project) -> None:
 
 def _who_acts(cli: Cli, project: Project, here: str) -> str:
     """Return what happens to a run's processes, or who has to see to it."""
-    run: Run | None = cli.queue.open_run_of(project.id)
-    if run is not None and run.host != cli.host:
-        return f"the daemon of {one_line(run.host, 60)} sees to that"
-    return here if why_nothing_launches(cli.locks) is None else "a daemon has to see to that"
+    return who_else_acts(cli.queue.open_run_of(project.id), cli.host, cli.locks) or here
 
 
 def _still_paused(cli: Cli, project: Project) -> str:

@@ -7,7 +7,7 @@ from typing import Protocol
 from rich.text import Text
 
 from scheduler_modules.cli.context import Cli
-from scheduler_modules.cli.daemons import why_nothing_launches
+from scheduler_modules.cli.daemons import who_else_acts
 from scheduler_modules.cli.top_data import Queue, Standing, TopSource
 from scheduler_modules.cli.top_model import (
     Act,
@@ -264,11 +264,8 @@ class Top:
     def _who_acts(self, number: int, here: str) -> str:
         """Return what happens to a run's processes, or who has to see to it."""
         run = self._cli.queue.open_run_of(number)
-        if run is not None and run.host != self._cli.host:
-            return f"noted; the daemon of {one_line(run.host, 60)} sees to that"
-        if why_nothing_launches(self._cli.locks) is None:
-            return here
-        return "noted; a daemon has to see to that"
+        other = who_else_acts(run, self._cli.host, self._cli.locks)
+        return here if other is None else f"noted; {other}"
 
 
 _OUTCOMES = {
